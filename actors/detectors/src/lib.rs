@@ -1,0 +1,31 @@
+//! Raw readings to evidence: what a detector sent, as weights for each threat family.
+//!
+//! Everything here is a pure function: bytes or counts in, values out; no I/O, no clock, no randomness. Interpretation
+//! happens once, on the node that took the reading in; its result is recorded with the interpreter's name and version,
+//! and nobody has to compute it again to agree on it. Floats are used inside and end at the weights.
+//!
+//! - [`xml`]: a hardened, lenient reader that the two formats below share
+//! - [`n42`]: ANSI N42.42 radiation records, both editions
+//! - [`radiation`]: gamma and neutron counts, sample by sample
+//! - [`weighbridge`]: measured against declared mass
+//! - [`ocr`]: the container number read against the one announced
+//! - [`declaration`]: WCO Data Model declarations to manifests
+//! - [`manifest`]: the first weighing of a manifest, by rules
+//!
+//! Radiography, trace detection, quantum magnetometers and quadrupole resonance come with their own readers, one module
+//! each. Until then the policy sees no such evidence, which is not the same as evidence of nothing.
+
+mod country;
+pub mod declaration;
+mod interpretation;
+pub mod manifest;
+pub mod n42;
+pub mod ocr;
+pub mod radiation;
+pub mod weighbridge;
+pub mod xml;
+
+#[cfg(test)]
+mod test_data;
+
+pub use interpretation::{Interpretation, WEIGHT_CAP};

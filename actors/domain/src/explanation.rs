@@ -1,0 +1,218 @@
+//! The explanation of a conclusion: the sum itself, what could not be seen, and what would have changed the tier.
+
+use crate::evidence::{Ability, Modality, ThreatFamily, Weights};
+use crate::fusion::{Reason, Verdict, contributions, priors, required_of};
+use crate::inspection::Inspection;
+use crate::policy::{Policy, Tier};
+
+/// Why a conclusion is what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// One sentence for the officer.
+    pub sentence: String,
+    /// The sum of each family, worst distance to a threshold first.
+    pub sums: Vec<Sum>,
+    /// What could not be seen, a sentence each.
+    pub unseen: Vec<String>,
+    /// What would have changed the tier, a sentence each.
+    pub would_change: Vec<String>,
+}
+
+/// The sum behind one family's score: prior and terms add up to the score exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// The family.
+    pub family: ThreatFamily,
+    /// First summand, milli-decibans.
+    pub prior: i32,
+    /// The others.
+    pub terms: Vec<Term>,
+    /// The sum, milli-decibans.
+    pub score: i32,
+    /// What the policy's calibration makes of it, millionths.
+    pub probability_ppm: u32,
+    /// Where Review begins.
+    pub review: i32,
+    /// Where Exam begins.
+    pub exam: i32,
+}
+
+/// What one source adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// Which source: modality and device.
+    pub source: String,
+    /// Its modality.
+    pub modality: Modality,
+    /// How well it could see.
+    pub ability: Ability,
+    /// What it adds, milli-decibans.
+    pub adds: i32,
+}
+
+/// Explains the conclusion of an inspection under the policy it was judged by; none without a conclusion.
+pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> {
+    let conclusion = inspection.conclusion.as_ref()?;
+    let verdict = &conclusion.verdict;
+    let evidence = inspection.evidence_at(&conclusion.evidence);
+    let terms = contributions(policy, &evidence, verdict.at_sample);
+    let prior = priors(policy);
+
+    let mut sums: Vec<Sum> = policy
+        .families
+        .iter()
+        .map(|rule| {
+            let family = rule.family;
+            let terms = terms
+                .iter()
+                .map(|term| Term {
+                    source: evidence
+                        .get(term.index as usize)
+                        .and_then(|one| one.readings.as_ref())
+                        .map_or_else(|| term.modality.to_string(), |range| range.device.to_string()),
+                    modality: term.modality,
+                    ability: term.ability,
+                    adds: term.adds.of(family),
+                })
+                .collect();
+            let score = verdict.scores.of(family);
+            Sum {
+                family,
+                prior: prior.of(family),
+                terms,
+                score,
+                probability_ppm: policy.probability_ppm(score),
+                review: rule.review,
+                exam: rule.exam,
+            }
+        })
+        .collect();
+    sums.sort_by_key(|sum| (i64::from(sum.review) - i64::from(sum.score), sum.family));
+
+    let unseen = terms
+        .iter()
+        .filter(|term| term.ability != Ability::Clear)
+        .map(|term| format!("{} saw {}", term.modality, term.ability))
+        .chain(
+            required_of(policy, &inspection.manifest)
+                .filter(|requirement| !terms.iter().any(|term| term.modality == requirement.modality))
+                .map(|requirement| format!("no {} evidence, which the policy requires", requirement.modality)),
+        )
+        .collect();
+
+    Some(Explanation {
+        sentence: sentence(verdict, &sums),
+        would_change: would_change(verdict.tier, &verdict.reasons, &sums),
+        sums,
+        unseen,
+    })
+}
+
+fn sentence(verdict: &Verdict, sums: &[Sum]) -> String {
+    let tier = verdict.tier;
+    let why = match verdict.reasons.first() {
+        Some(reason) => describe(reason),
+        None => "no reason was recorded".to_owned(),
+    };
+    let nearest = sums
+        .first()
+        .filter(|_| tier == Tier::Release)
+        .map_or_else(String::new, |sum| {
+            let distance = i64::from(sum.review) - i64::from(sum.score);
+            format!("; nearest is {}, {} dB below review", sum.family, decibans(distance))
+        });
+    let early = if verdict.stopped {
+        format!("; enough was known after sample {}", verdict.at_sample)
+    } else {
+        String::new()
+    };
+    format!("{tier}: {why}{nearest}{early}.")
+}
+
+/// A reason in words.
+pub fn describe(reason: &Reason) -> String {
+    match reason {
+        Reason::Score {
+            family,
+            score,
+            threshold,
+            tier,
+        } => format!(
+            "{family} stands at {} dB, at or above the {tier} threshold of {} dB",
+            decibans(i64::from(*score)),
+            decibans(i64::from(*threshold))
+        ),
+        Reason::Missing { modality, .. } => format!("{modality} evidence is required and missing"),
+        Reason::NotSeen { modality, ability, .. } => {
+            format!("{modality} evidence is required and could not see ({ability})")
+        }
+        Reason::Stale { modality, age_s, .. } => {
+            format!("{modality} evidence is required and {age_s} s old, which is too old")
+        }
+        Reason::Found { code, .. } => format!("the finding {code}"),
+        Reason::PassesExhausted { passes } => format!("{passes} passes broke off"),
+        Reason::NothingAgainst => "nothing speaks against it".to_owned(),
+    }
+}
+
+fn would_change(tier: Tier, reasons: &[Reason], sums: &[Sum]) -> Vec<String> {
+    if tier == Tier::Release {
+        return sums
+            .iter()
+            .take(2)
+            .map(|sum| {
+                let distance = i64::from(sum.review) - i64::from(sum.score);
+                format!(
+                    "{} more for {} would mean review",
+                    decibans(distance) + " dB",
+                    sum.family
+                )
+            })
+            .collect();
+    }
+    reasons
+        .iter()
+        .filter(|reason| reason.tier() == tier)
+        .map(|reason| match reason {
+            Reason::Score {
+                family,
+                score,
+                threshold,
+                ..
+            } => {
+                let over = i64::from(*score) - i64::from(*threshold) + 1;
+                format!("{} dB less for {family} would take this reason away", decibans(over))
+            }
+            Reason::Missing { modality, .. } | Reason::NotSeen { modality, .. } | Reason::Stale { modality, .. } => {
+                format!("fresh and clear {modality} evidence would take this reason away")
+            }
+            Reason::Found { code, .. } => {
+                format!("without the finding {code} this reason falls away")
+            }
+            Reason::PassesExhausted { .. } => "a complete pass would take this reason away".to_owned(),
+            Reason::NothingAgainst => String::new(),
+        })
+        .collect()
+}
+
+/// Milli-decibans as decibans with three decimals, exactly.
+pub fn decibans(milli: i64) -> String {
+    let sign = if milli < 0 { "-" } else { "" };
+    let magnitude = milli.unsigned_abs();
+    format!("{sign}{}.{:03}", magnitude / 1000, magnitude % 1000)
+}
+
+/// Whether prior and terms add up to the score.
+pub fn adds_up(sum: &Sum) -> bool {
+    let total: i64 = i64::from(sum.prior) + sum.terms.iter().map(|term| i64::from(term.adds)).sum::<i64>();
+    total == i64::from(sum.score)
+}
+
+/// Scores of all families, for a line of a report.
+pub fn score_line(scores: &Weights) -> String {
+    ThreatFamily::ALL
+        .iter()
+        .map(|family| format!("{family} {}", decibans(i64::from(scores.of(*family)))))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

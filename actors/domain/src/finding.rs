@@ -1,0 +1,177 @@
+//! Findings: facts about quality that nobody may overlook, kept with what they are about.
+
+use std::fmt;
+
+use crate::codec::canonical;
+
+/// Declares the codes with their byte, their text and their meaning, in one table.
+macro_rules! finding_codes {
+    ($($tag:literal $variant:ident $text:literal $doc:literal),* $(,)?) => {
+        /// What a finding is about. The text form is stable and UPPER_SNAKE.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FindingCode {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        canonical!(enum FindingCode { $($tag => $variant),* });
+
+        impl FindingCode {
+            /// Every code, in order of its byte.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What it means, one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+finding_codes! {
+    // About equipment ids.
+    1 EquipmentIdShape "EQUIPMENT_ID_SHAPE" "The id does not have the shape of ISO 6346.",
+    2 EquipmentCategory "EQUIPMENT_CATEGORY" "The category letter is not U, J or Z.",
+    3 CheckDigitWrong "CHECK_DIGIT_WRONG" "The check digit is not the one of ISO 6346.",
+    4 CheckDigitMissing "CHECK_DIGIT_MISSING" "The id has no check digit.",
+    // About announcements.
+    10 AnnouncedByAnother "ANNOUNCED_BY_ANOTHER" "Another source announced the same open container.",
+    11 ManifestDiffers "MANIFEST_DIFFERS" "A later announcement of the open container has another manifest.",
+    // About documents in general.
+    20 XmlDeclarationMissing "XML_DECLARATION_MISSING" "The document has no XML declaration.",
+    21 ByteOrderMark "BYTE_ORDER_MARK" "The document starts with a byte-order mark.",
+    22 LeadingWhitespace "LEADING_WHITESPACE" "The document starts with white space.",
+    23 PrefixUndeclared "PREFIX_UNDECLARED" "A namespace prefix is used and never declared.",
+    24 NamespaceUnexpected "NAMESPACE_UNEXPECTED" "The root element has no namespace or an unexpected one.",
+    25 ValueUnreadable "VALUE_UNREADABLE" "A value that is not essential could not be read and was left out.",
+    26 ElementMissing "ELEMENT_MISSING" "An element that the standard wants is missing.",
+    27 ElementMisplaced "ELEMENT_MISPLACED" "An element stands where the standard does not put it.",
+    // About declarations.
+    40 CountDiffers "COUNT_DIFFERS" "A stated count is not the number found.",
+    41 MassMissing "MASS_MISSING" "A goods item states no mass.",
+    42 MassZero "MASS_ZERO" "A stated mass is zero.",
+    43 MassInconsistent "MASS_INCONSISTENT" "A net mass is larger than its gross mass.",
+    44 CommodityCodeOdd "COMMODITY_CODE_ODD" "A goods code is missing or has an odd length.",
+    45 CountryUnknown "COUNTRY_UNKNOWN" "A country code is missing or is not two letters in use.",
+    46 NotContainerised "NOT_CONTAINERISED" "The declaration says that the goods are not in a container.",
+    47 EquipmentMissing "EQUIPMENT_MISSING" "The declaration names no container.",
+    48 SharedManifest "SHARED_MANIFEST" "One declaration covers several containers, and its goods cannot be told apart by container.",
+    // About radiation data.
+    60 AttributeSpelling "ATTRIBUTE_SPELLING" "An attribute has the spelling of another edition of the standard.",
+    61 DocumentIdEmpty "DOCUMENT_ID_EMPTY" "The document id is empty or missing.",
+    62 CountsFractional "COUNTS_FRACTIONAL" "Counts are not whole numbers, so the file was made by software.",
+    63 OccupancyUnusable "OCCUPANCY_UNUSABLE" "The occupancy flag never changes and says nothing.",
+    64 DetectorSilent "DETECTOR_SILENT" "A declared detector sent nothing.",
+    65 DetectorUndeclared "DETECTOR_UNDECLARED" "A detector sent data and was never declared.",
+    66 TimesMixed "TIMES_MIXED" "Local times stand beside times with a zone.",
+    67 CalibrationOdd "CALIBRATION_ODD" "An energy calibration is missing or has an unexpected number of coefficients.",
+    68 ChannelsDiffer "CHANNELS_DIFFER" "Spectra of one detector have different numbers of channels.",
+    69 LiveTimeMissing "LIVE_TIME_MISSING" "Live time is missing or zero; real time was used.",
+    70 LiveTimeImpossible "LIVE_TIME_IMPOSSIBLE" "Live time is longer than real time.",
+    71 DeadTimeHigh "DEAD_TIME_HIGH" "More than a tenth of the time was dead: a strong source, or a fault.",
+    72 NeutronsAbsent "NEUTRONS_ABSENT" "There is no neutron detector.",
+    73 BackgroundFromPass "BACKGROUND_FROM_PASS" "No background was given; it was taken from the quiet part of the pass.",
+    74 BackgroundMissing "BACKGROUND_MISSING" "There is no usable background.",
+    75 BackgroundSuppressed "BACKGROUND_SUPPRESSED" "The vehicle shadowed the background.",
+    76 SampleGap "SAMPLE_GAP" "Samples are missing or out of order.",
+    77 NeutronAlarm "NEUTRON_ALARM" "Neutrons well above background.",
+    78 GammaAlarm "GAMMA_ALARM" "Gamma counts well above background.",
+    // About weights and recognition.
+    90 MassOverDeclared "MASS_OVER_DECLARED" "The measured mass is well above the declared mass.",
+    91 MassUnderDeclared "MASS_UNDER_DECLARED" "The measured mass is well below the declared mass.",
+    92 MassUnknown "MASS_UNKNOWN" "There is no declared mass to compare with.",
+    93 WeighingImpossible "WEIGHING_IMPOSSIBLE" "A weighing outside what a truck can be.",
+    94 WeighingTooFast "WEIGHING_TOO_FAST" "The vehicle was too fast for a useful weighing.",
+    100 OcrMismatch "OCR_MISMATCH" "The container number read is not the one announced.",
+    101 OcrUncertain "OCR_UNCERTAIN" "The container number could be read only in part or with low confidence.",
+    102 OcrUnreadable "OCR_UNREADABLE" "No container number could be read.",
+    // About readings and devices.
+    120 ReadingGap "READING_GAP" "Sequence numbers of the device are missing.",
+    121 ReadingRefused "READING_REFUSED" "A reading was refused and is not part of the evidence.",
+    122 DeviceLost "DEVICE_LOST" "A device of the lane was not there for this pass.",
+    123 ClockOff "CLOCK_OFF" "The capture time does not fit the port's clock.",
+    // About the inspection itself.
+    140 EvidenceAfterConclusion "EVIDENCE_AFTER_CONCLUSION" "Evidence came after the conclusion.",
+    141 PassesExhausted "PASSES_EXHAUSTED" "Too many passes broke off.",
+    142 DocumentUnverified "DOCUMENT_UNVERIFIED" "The announcement has no digest of the document it was read from.",
+}
+
+impl fmt::Display for FindingCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for FindingCode {
+    type Err = crate::id::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| crate::id::InvalidId::new("finding code", text, "no such code"))
+    }
+}
+
+/// The longest detail, in bytes. Longer ones are cut: a finding is a note, not a document.
+pub const DETAIL_MAX: usize = 256;
+
+/// One fact about quality.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Finding {
+    /// What it is about.
+    pub code: FindingCode,
+    /// The element or field concerned.
+    pub field: String,
+    /// What was found, for a person.
+    pub detail: String,
+}
+
+canonical!(struct Finding { code, field, detail });
+
+impl Finding {
+    /// A finding; over-long texts are cut at a character boundary.
+    pub fn new(code: FindingCode, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            field: cut(field.into()),
+            detail: cut(detail.into()),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.code, self.field, self.detail)
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > DETAIL_MAX {
+        let end = (0..=DETAIL_MAX)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_reads_back_from_its_text_and_its_byte() {
+        for code in FindingCode::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            let bytes = crate::codec::to_bytes(code);
+            assert_eq!(crate::codec::from_bytes(&bytes), Ok(*code));
+        }
+    }
+}

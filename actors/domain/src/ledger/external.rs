@@ -1,0 +1,281 @@
+//! Deciding what people and systems outside ask.
+
+use super::{Decision, Ledger};
+use crate::command::{ExternalBody, ExternalCommand};
+use crate::event::Event;
+use crate::finding::{Finding, FindingCode};
+use crate::id::{Digest, InspectionNo, InvalidId, LaneId, SourceId};
+use crate::inspection::{Inspection, Ruling, Stage};
+use crate::lane::{Lane, LaneSpec};
+use crate::manifest::{Announcement, FINDINGS_MAX, Manifest, TEXT_MAX};
+use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
+use crate::policy::Policy;
+
+impl Ledger {
+    pub(super) fn decide_external(&self, command: &ExternalCommand) -> Result<Decision, Refusal> {
+        match &command.body {
+            ExternalBody::Announce(announcement) => self.announce(&command.source, announcement),
+            ExternalBody::Adjudicate {
+                inspection,
+                ruling,
+                reason,
+            } => self.adjudicate(*inspection, *ruling, reason),
+            ExternalBody::ReportDeparture { equipment } => {
+                let inspection = self.open_inspection(equipment).ok_or_else(|| {
+                    Refusal::new(
+                        RefusalReason::UnknownContainer,
+                        "equipment_id",
+                        format!("{equipment} is not in the port"),
+                    )
+                })?;
+                if inspection.stage != Stage::Released {
+                    return Err(Refusal::new(
+                        RefusalReason::NotReleased,
+                        "equipment_id",
+                        format!(
+                            "{equipment} ({}) is {} and must not leave; if it has left, alert customs",
+                            inspection.no, inspection.stage
+                        ),
+                    ));
+                }
+                Decision::event(Event::Departed {
+                    inspection: inspection.no,
+                    equipment: equipment.clone(),
+                })
+            }
+            ExternalBody::OpenLane { lane } => match self.known_lane(*lane)?.open {
+                true => Decision::nothing_new(Answer::Done),
+                false => Decision::event(Event::LaneOpened { lane: *lane }),
+            },
+            ExternalBody::CloseLane { lane } => match self.known_lane(*lane)?.open {
+                false => Decision::nothing_new(Answer::Done),
+                true => Decision::event(Event::LaneClosed { lane: *lane }),
+            },
+            ExternalBody::DefineLane(spec) => self.define_lane(spec),
+            ExternalBody::AddPolicy(policy) => self.add_policy(policy),
+            ExternalBody::ActivatePolicy { policy } => self.activate_policy(*policy),
+        }
+    }
+
+    fn announce(&self, source: &SourceId, announcement: &Announcement) -> Result<Decision, Refusal> {
+        announcement
+            .manifest
+            .check()
+            .map_err(|error| invalid("announcement.manifest", &error))?;
+        if announcement.findings.len() > FINDINGS_MAX {
+            return Err(Refusal::new(
+                RefusalReason::TooMany,
+                "announcement.findings",
+                format!("more than {FINDINGS_MAX} findings"),
+            ));
+        }
+        if let Some(open) = self.open_inspection(&announcement.equipment) {
+            return again(open, source, announcement);
+        }
+        let inspection = InspectionNo(self.number.0);
+        let mut findings = announcement.findings.clone();
+        findings.extend(announcement.equipment.findings());
+        if announcement.manifest.document.is_none() {
+            findings.push(Finding::new(
+                FindingCode::DocumentUnverified,
+                "announcement.manifest.document",
+                "no digest of a document came with it",
+            ));
+        }
+        let mut announcement = announcement.clone();
+        announcement.findings.clear();
+        announcement.manifest = announcement.manifest.sealed();
+        Decision::answered(
+            Event::Announced {
+                inspection,
+                announcement,
+                findings,
+            },
+            Answer::Inspection {
+                inspection,
+                known: false,
+            },
+        )
+    }
+
+    fn adjudicate(&self, no: InspectionNo, ruling: Ruling, reason: &str) -> Result<Decision, Refusal> {
+        let inspection = self.known_inspection(no)?;
+        if reason.trim().is_empty() || reason.len() > TEXT_MAX {
+            return Err(Refusal::new(
+                RefusalReason::InvalidArgument,
+                "reason",
+                format!("a reason of 1 to {TEXT_MAX} bytes is needed"),
+            ));
+        }
+        let allowed = match inspection.stage {
+            Stage::UnderReview => matches!(ruling, Ruling::Release | Ruling::Hold),
+            Stage::Held => matches!(ruling, Ruling::Release | Ruling::Seize),
+            _ => false,
+        };
+        if !allowed {
+            return Err(Refusal::new(
+                RefusalReason::WrongStage,
+                "inspection",
+                format!(
+                    "{no} is {}; from review it can be released or held, when held it can be released or seized",
+                    inspection.stage
+                ),
+            ));
+        }
+        Decision::event(Event::Adjudicated {
+            inspection: no,
+            equipment: inspection.equipment.clone(),
+            ruling,
+            reason: reason.to_owned(),
+        })
+    }
+
+    fn define_lane(&self, spec: &LaneSpec) -> Result<Decision, Refusal> {
+        spec.check().map_err(|error| invalid("lane", &error))?;
+        if let Some(lane) = self.lanes.get(&spec.id) {
+            if lane.spec == *spec {
+                return Decision::nothing_new(Answer::Done);
+            }
+            if lane.next.is_some() || lane.current.is_some() {
+                return Err(Refusal::new(
+                    RefusalReason::LaneBusy,
+                    "lane.id",
+                    format!("{} has a container; close it, wait, and define it then", spec.id),
+                ));
+            }
+        }
+        for (other, lane) in self.lanes() {
+            let shared = spec
+                .devices
+                .iter()
+                .find(|device| lane.spec.device(&device.id).is_some());
+            if let Some(device) = shared.filter(|_| other != spec.id) {
+                return Err(Refusal::new(
+                    RefusalReason::InvalidArgument,
+                    "lane.devices",
+                    format!("{} belongs to {other}", device.id),
+                ));
+            }
+        }
+        Decision::event(Event::LaneDefined { spec: spec.clone() })
+    }
+
+    fn add_policy(&self, policy: &Policy) -> Result<Decision, Refusal> {
+        policy.check().map_err(|error| invalid("policy", &error))?;
+        if self.policies.contains_key(&policy.digest()) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        Decision::event(Event::PolicyAdded { policy: policy.clone() })
+    }
+
+    fn activate_policy(&self, policy: Digest) -> Result<Decision, Refusal> {
+        if !self.policies.contains_key(&policy) {
+            return Err(Refusal::new(
+                RefusalReason::UnknownPolicy,
+                "policy",
+                format!("no policy has the digest {policy}; add it first"),
+            ));
+        }
+        if self.policy == Some(policy) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        Decision::event(Event::PolicyActivated { policy })
+    }
+
+    /// Personal values live beside the log, where they can be erased.
+    pub(super) fn keep_personal(&mut self, body: &ExternalBody, outcome: &Outcome) {
+        if let ExternalBody::Announce(announcement) = body
+            && let Outcome::Applied(applied) = outcome
+            && let Answer::Inspection {
+                inspection,
+                known: false,
+            } = applied.answer
+            && !announcement.manifest.parties.is_empty()
+        {
+            self.personal.insert(inspection, announcement.manifest.parties.clone());
+        }
+    }
+
+    pub(super) fn founded(&self) -> Result<(), Refusal> {
+        match self.cluster {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(
+                RefusalReason::NotFounded,
+                "",
+                "the cluster is still starting; try again in a moment",
+            )),
+        }
+    }
+
+    pub(super) fn known_inspection(&self, no: InspectionNo) -> Result<&Inspection, Refusal> {
+        self.inspections.get(&no).map(AsRef::as_ref).ok_or_else(|| {
+            Refusal::new(
+                RefusalReason::UnknownInspection,
+                "inspection",
+                format!("there is no {no}"),
+            )
+        })
+    }
+
+    pub(super) fn known_lane(&self, id: LaneId) -> Result<&Lane, Refusal> {
+        self.lanes.get(&id).ok_or_else(|| {
+            Refusal::new(
+                RefusalReason::UnknownLane,
+                "lane",
+                format!("there is no {id}; see `lane ls`"),
+            )
+        })
+    }
+}
+
+/// A container that is open is announced again: the same inspection, with a finding for what is new about it.
+fn again(open: &Inspection, source: &SourceId, announcement: &Announcement) -> Result<Decision, Refusal> {
+    let answer = Answer::Inspection {
+        inspection: open.no,
+        known: true,
+    };
+    let mut findings = Vec::new();
+    if *source != open.source && !open.other_sources.contains(source) {
+        findings.push(Finding::new(
+            FindingCode::AnnouncedByAnother,
+            "announcement",
+            format!("{source} announced it too, after {}", open.source),
+        ));
+    }
+    if cargo(&announcement.manifest) != cargo(&open.manifest) {
+        findings.push(Finding::new(
+            FindingCode::ManifestDiffers,
+            "announcement.manifest",
+            format!("{source} declares other contents than {} did", open.source),
+        ));
+    }
+    findings.retain(|finding| !open.findings.contains(finding));
+    if findings.is_empty() {
+        return Decision::nothing_new(answer);
+    }
+    Decision::answered(
+        Event::AnnouncedAgain {
+            inspection: open.no,
+            equipment: open.equipment.clone(),
+            findings,
+        },
+        answer,
+    )
+}
+
+/// What a manifest says about the cargo; parties are left out, because their salts differ each time.
+fn cargo(manifest: &Manifest) -> Manifest {
+    Manifest {
+        document: None,
+        parties: Vec::new(),
+        ..manifest.clone()
+    }
+}
+
+pub(super) fn invalid(field: &str, error: &InvalidId) -> Refusal {
+    Refusal::new(
+        RefusalReason::InvalidArgument,
+        field,
+        format!("{}: {}", error.value, error.why),
+    )
+}

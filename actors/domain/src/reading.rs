@@ -1,0 +1,169 @@
+//! Readings: raw measurements as devices capture them, before anybody interprets them.
+//!
+//! Readings are not replicated state; they are kept by digest and become evidence, where floats end. So calibration
+//! coefficients may be floats here.
+
+use crate::equipment::EquipmentId;
+use crate::evidence::Modality;
+use crate::finding::Finding;
+use crate::id::{DeviceId, Digest, InspectionNo, SampleNo, Timestamp};
+
+/// What is hashed in front of a reading's body before signing, so that a signature means nothing elsewhere.
+pub const SIGNING_CONTEXT: &[u8] = b"portcullis.reading.v1\0";
+
+/// A reading as a device signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedReading {
+    /// The serialised reading: what is signed, and what is kept.
+    pub body: Vec<u8>,
+    /// Ed25519 over [`SignedReading::digest`].
+    pub signature: Vec<u8>,
+}
+
+impl SignedReading {
+    /// SHA-256 of the signing context and the body: what is signed, and the name the reading is kept under.
+    pub fn digest(&self) -> Digest {
+        let mut bytes = SIGNING_CONTEXT.to_vec();
+        bytes.extend_from_slice(&self.body);
+        Digest::of(&bytes)
+    }
+}
+
+/// A reading, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Who, when, about what.
+    pub header: ReadingHeader,
+    /// What was measured.
+    pub content: ReadingContent,
+}
+
+/// What stands in front of every reading's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadingHeader {
+    /// The device.
+    pub device: DeviceId,
+    /// Grows with each start of the device.
+    pub boot: u64,
+    /// Grows by one with each reading since then, from 1.
+    pub sequence: u64,
+    /// When it was captured, on the port's clock.
+    pub captured_at: Timestamp,
+    /// The inspection that it is about; none for a background.
+    pub inspection: Option<InspectionNo>,
+    /// The container, as the device was told.
+    pub equipment: Option<EquipmentId>,
+    /// Which sample of the pass, from 1; 0 for backgrounds and documents.
+    pub sample: SampleNo,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadingContent {
+    /// Counts of a radiation portal with a vehicle in it.
+    Radiation(RadiationSample),
+    /// Counts of a radiation portal with nothing in it.
+    RadiationBackground(RadiationSample),
+    /// A weighing.
+    Weighing(Weighing),
+    /// Reading of a container number.
+    Recognition(Recognition),
+    /// The samples that follow were read from this document; what was odd about it.
+    SourceDocument(SourceDocument),
+}
+
+impl ReadingContent {
+    /// The modality that the content belongs to; none for a document, which belongs to its device's.
+    pub fn modality(&self) -> Option<Modality> {
+        match self {
+            Self::Radiation(_) | Self::RadiationBackground(_) => Some(Modality::Radiation),
+            Self::Weighing(_) => Some(Modality::Weighbridge),
+            Self::Recognition(_) => Some(Modality::Ocr),
+            Self::SourceDocument(_) => None,
+        }
+    }
+}
+
+/// One time slice of a radiation portal.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RadiationSample {
+    /// Length of the slice, microseconds.
+    pub real_time_us: u64,
+    /// What each detector counted.
+    pub detectors: Vec<DetectorCounts>,
+}
+
+/// What a detector counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RadiationKind {
+    /// Gamma rays.
+    Gamma,
+    /// Neutrons.
+    Neutron,
+}
+
+/// Counts of one detector in one slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorCounts {
+    /// Its name.
+    pub name: String,
+    /// What it counts.
+    pub kind: RadiationKind,
+    /// Time it was able to count, microseconds.
+    pub live_time_us: u64,
+    /// Counts in the slice.
+    pub counts: u64,
+    /// By energy, where the detector resolves it.
+    pub spectrum: Option<Spectrum>,
+}
+
+/// Counts by energy channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectrum {
+    /// Energy of the lower edge of channel i is the polynomial in i with these coefficients, keV.
+    pub calibration_kev: Vec<f64>,
+    /// Counts of each channel.
+    pub counts: Vec<u32>,
+}
+
+/// One weighing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weighing {
+    /// Everything on the scale, kilograms.
+    pub gross_mass_kg: i64,
+    /// Tractor, chassis and fuel, kilograms, if known.
+    pub vehicle_mass_kg: Option<i64>,
+    /// The scale's own standard uncertainty, kilograms, if it states one.
+    pub sigma_kg: Option<u32>,
+    /// Speed over the scale, millimetres per second; 0 is standing.
+    pub speed_mm_s: u32,
+    /// Mass by axle, kilograms.
+    pub axles_kg: Vec<u32>,
+}
+
+/// What a camera made of the container number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recognition {
+    /// Best first; empty if nothing could be read.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One reading of the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// As read; `?` for a character that could not be read.
+    pub text: String,
+    /// How sure, thousandths.
+    pub confidence_permille: u32,
+}
+
+/// A document that samples were read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDocument {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its format, such as `n42-2006`.
+    pub format: String,
+    /// What was odd about it.
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,54 @@
+//! The devices of a lane: how they respond to what is really there.
+//!
+//! These models are the simulator's own. They share nothing with the interpreters but the types of readings.
+
+mod radiation;
+mod recognition;
+mod weighing;
+
+pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
+
+use portcullis_domain::id::SampleNo;
+use portcullis_domain::reading::{RadiationSample, Recognition, Weighing};
+
+use crate::plan::Visit;
+
+/// All devices of any lane of one port. Every lane has the same ones, so a lane has no name here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sensors {
+    seed: u64,
+}
+
+impl Sensors {
+    /// The devices of the port with this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// Five minutes of the empty portal: the same whatever lane or time.
+    pub fn background(&self) -> RadiationSample {
+        radiation::background(self.seed)
+    }
+
+    /// Number of samples of a pass.
+    pub fn pass_samples(&self, visit: &Visit) -> u32 {
+        visit.truck.pass_samples
+    }
+
+    /// One second of the portal with the vehicle in it. None for sample 0 and beyond the last sample of the pass.
+    pub fn radiation(&self, visit: &Visit, sample: SampleNo) -> Option<RadiationSample> {
+        (1..=visit.truck.pass_samples)
+            .contains(&sample.0)
+            .then(|| radiation::sample(self.seed, visit, sample))
+    }
+
+    /// The weighing in motion.
+    pub fn weighing(&self, visit: &Visit) -> Weighing {
+        weighing::weigh(self.seed, visit)
+    }
+
+    /// What the camera made of the painted number.
+    pub fn recognition(&self, visit: &Visit) -> Recognition {
+        recognition::recognise(self.seed, visit)
+    }
+}

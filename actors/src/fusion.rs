@@ -1,0 +1,416 @@
+//! The actor of a fusion shard: has manifests weighed, proposes conclusions, and tells lanes when enough is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_detectors::manifest;
+use portcullis_domain::codec::to_bytes;
+use portcullis_domain::command::ActorBody;
+use portcullis_domain::evidence::{EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, Step};
+use portcullis_domain::fusion::{Case, first_stop};
+use portcullis_domain::id::{DeviceId, Digest, Epoch, InspectionNo, LaneId, PassNo, SampleNo, Timestamp};
+use portcullis_domain::inspection::{Inspection, Stage};
+use portcullis_domain::ledger::Ledger;
+use portcullis_domain::message::{Feature, Message, Steer};
+use portcullis_domain::outcome::Refusal;
+use portcullis_domain::placement::{ActorKey, shard_of};
+use tracing::{debug, info};
+
+use crate::shell::{Context, Halt, Role};
+
+/// Passes that are watched at a time; a shard has its 64th of the lanes' work, so this is never reached in a port.
+const WATCHED_MAX: usize = 1024;
+/// A lane hears "go on" after so many samples.
+const CONTINUE_EVERY: u32 = 8;
+
+/// What reaches a fusion shard.
+#[derive(Debug)]
+pub(crate) enum FusionMessage {
+    /// What a sensor knows.
+    Feature(Feature),
+}
+
+/// The actor.
+pub(crate) struct Fusion {
+    context: Context<Self>,
+    /// Inspections that may need something.
+    due: BTreeSet<InspectionNo>,
+    watched: BTreeMap<InspectionNo, Watched>,
+}
+
+/// A pass under way, as far as features tell.
+struct Watched {
+    lane: LaneId,
+    lane_epoch: Epoch,
+    pass: PassNo,
+    expected: u32,
+    sources: BTreeMap<DeviceId, Trace>,
+    /// No sample up to here was enough.
+    checked: SampleNo,
+    told: SampleNo,
+    stopped: bool,
+}
+
+/// What one sensor has said.
+struct Trace {
+    evidence: Evidence,
+    through: SampleNo,
+    last: bool,
+}
+
+impl Role for Fusion {
+    type Message = FusionMessage;
+    type Ticket = InspectionNo;
+    type Setup = u8;
+
+    fn start(context: Context<Self>, shard: u8) -> Self {
+        let ledger = context.ledger();
+        let due = ledger
+            .inspections_from(InspectionNo(0))
+            .filter(|case| shard_of(case.no) == shard && needs(&ledger, case))
+            .map(|case| case.no)
+            .collect();
+        Self {
+            context,
+            due,
+            watched: BTreeMap::new(),
+        }
+    }
+
+    fn context(&mut self) -> &mut Context<Self> {
+        &mut self.context
+    }
+
+    fn wake(&mut self, changed: BTreeSet<InspectionNo>) -> Result<(), Halt> {
+        self.due.extend(changed);
+        self.work();
+        Ok(())
+    }
+
+    fn receive(&mut self, message: FusionMessage) -> Result<(), Halt> {
+        match message {
+            FusionMessage::Feature(feature) => self.watch(feature),
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, inspection: InspectionNo, _: Refusal) -> Result<(), Halt> {
+        // Whatever it was about, the ledger knows better by now; looked at again at the next change or second.
+        self.due.insert(inspection);
+        Ok(())
+    }
+}
+
+/// Whether a shard has something to do about an inspection.
+fn needs(ledger: &Ledger, case: &Inspection) -> bool {
+    match case.stage {
+        Stage::Announced => true,
+        Stage::InPass { .. } => case.pass_complete,
+        Stage::Queued => ledger
+            .policy()
+            .is_some_and(|(_, policy)| case.passes.0 >= policy.passes_max),
+        _ => false,
+    }
+}
+
+impl Fusion {
+    fn work(&mut self) {
+        let ledger = self.context.ledger();
+        let pending: BTreeSet<InspectionNo> = self.context.commands.pending().copied().collect();
+        for no in std::mem::take(&mut self.due) {
+            let Some(case) = ledger.inspection(no) else { continue };
+            self.forget_unless_running(case);
+            if !needs(&ledger, case) {
+                continue;
+            }
+            if pending.contains(&no) || !self.context.commands.has_room() {
+                self.due.insert(no);
+                continue;
+            }
+            let body = if case.stage == Stage::Announced {
+                debug!(inspection = %no, "weighing the manifest");
+                Some(ActorBody::Profile {
+                    inspection: no,
+                    evidence: manifest_evidence(case),
+                })
+            } else {
+                conclusion(&ledger, case)
+            };
+            match body {
+                Some(body) => {
+                    self.context.submit(body, no);
+                    // Until the local replica shows it, so that a refusal is not forgotten.
+                    self.due.insert(no);
+                }
+                None => {
+                    self.due.insert(no);
+                }
+            }
+        }
+    }
+
+    fn forget_unless_running(&mut self, case: &Inspection) {
+        let runs = self.watched.get(&case.no).is_none_or(|watched| match case.stage {
+            Stage::InPass { .. } => watched.pass >= case.passes && !case.pass_complete,
+            // The feature may be ahead of this replica.
+            Stage::Assigned { .. } => watched.pass > case.passes,
+            _ => false,
+        });
+        if !runs {
+            self.watched.remove(&case.no);
+        }
+    }
+
+    fn watch(&mut self, feature: Feature) {
+        let ledger = self.context.ledger();
+        let Some(case) = ledger.inspection(feature.inspection) else {
+            return;
+        };
+        if case.conclusion.is_some() || feature.pass < case.passes {
+            return;
+        }
+        if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&feature.inspection) {
+            // Without steering the pass runs to its end; nothing is lost but time.
+            return;
+        }
+        let fresh = || Watched {
+            lane: feature.lane,
+            lane_epoch: feature.lane_epoch,
+            pass: feature.pass,
+            expected: feature.sources,
+            sources: BTreeMap::new(),
+            checked: SampleNo(0),
+            told: SampleNo(0),
+            stopped: false,
+        };
+        let watched = self.watched.entry(feature.inspection).or_insert_with(fresh);
+        if (feature.pass, feature.lane_epoch) > (watched.pass, watched.lane_epoch) {
+            *watched = fresh();
+        } else if (feature.pass, feature.lane_epoch) < (watched.pass, watched.lane_epoch) || watched.stopped {
+            return;
+        }
+        watched.take(&feature);
+        let Some(through) = watched.through() else { return };
+        let Some((_, policy)) = ledger.policy() else { return };
+        let stop = if through > watched.checked {
+            let mut evidence: Vec<&Evidence> = case
+                .evidence
+                .iter()
+                .filter(|recorded| recorded.pass == PassNo(0))
+                .map(|recorded| &recorded.evidence)
+                .collect();
+            evidence.extend(
+                watched
+                    .sources
+                    .values()
+                    .map(|trace| &trace.evidence)
+                    .filter(|one| !one.steps.is_empty()),
+            );
+            let stop = first_stop(
+                policy,
+                &Case {
+                    manifest: &case.manifest,
+                    evidence: &evidence,
+                    passes: feature.pass.0,
+                    now: self.context.now(),
+                },
+                through,
+            );
+            watched.checked = through;
+            stop
+        } else {
+            None
+        };
+        let steer = match stop {
+            Some(sample) => {
+                watched.stopped = true;
+                info!(inspection = %case.no, sample = sample.0, "enough is known");
+                Steer {
+                    inspection: case.no,
+                    pass: feature.pass,
+                    sample,
+                    stop: true,
+                }
+            }
+            None if through.0 >= watched.told.0.saturating_add(CONTINUE_EVERY) => {
+                watched.told = through;
+                Steer {
+                    inspection: case.no,
+                    pass: feature.pass,
+                    sample: through,
+                    stop: false,
+                }
+            }
+            None => {
+                watched.trim();
+                return;
+            }
+        };
+        watched.trim();
+        let lane = ActorKey::Lane(watched.lane);
+        self.context.tell(&lane, Message::Steer(steer));
+    }
+}
+
+impl Watched {
+    fn take(&mut self, feature: &Feature) {
+        let trace = self.sources.entry(feature.device.clone()).or_insert_with(|| Trace {
+            evidence: Evidence {
+                modality: feature.modality,
+                readings: None,
+                digest: Digest([0; 32]),
+                interpreter: String::new(),
+                captured_at: Timestamp::ZERO,
+                findings: Vec::new(),
+                steps: Vec::new(),
+            },
+            through: SampleNo(0),
+            last: false,
+        });
+        trace.last |= feature.last;
+        let step = Step {
+            sample: feature.sample,
+            ability: feature.ability,
+            weights: feature.weights,
+        };
+        let steps = &mut trace.evidence.steps;
+        match steps.last_mut() {
+            Some(last) if last.sample > step.sample => return,
+            Some(last) if last.sample == step.sample => *last = step,
+            Some(last) if (last.ability, last.weights) == (step.ability, step.weights) => {}
+            // A sensor that ended without ever seeing anything has no say.
+            None if feature.last && feature.sample == SampleNo(0) => {}
+            _ => steps.push(step),
+        }
+        trace.through = trace.through.max(feature.sample);
+    }
+
+    /// The sample up to which every sensor has spoken; none while one is silent or when all have ended.
+    fn through(&self) -> Option<SampleNo> {
+        let all_there = u32::try_from(self.sources.len()).is_ok_and(|count| count >= self.expected);
+        let running = self
+            .sources
+            .values()
+            .filter(|trace| !trace.last)
+            .map(|trace| trace.through)
+            .min();
+        running.filter(|through| all_there && *through > SampleNo(0))
+    }
+
+    /// Steps before the last one that was looked at decide nothing any more.
+    fn trim(&mut self) {
+        let checked = self.checked;
+        for trace in self.sources.values_mut() {
+            let steps = &mut trace.evidence.steps;
+            let done = steps.partition_point(|step| step.sample <= checked);
+            steps.drain(..done.saturating_sub(1));
+        }
+    }
+}
+
+/// What the manifest says, as evidence.
+fn manifest_evidence(case: &Inspection) -> Evidence {
+    let known = manifest::interpret(&case.manifest, &case.equipment);
+    let sample = SampleNo(0);
+    let digest = case
+        .manifest
+        .document
+        .as_ref()
+        .map_or_else(|| Digest::of(&to_bytes(&case.manifest)), |document| document.digest);
+    Evidence {
+        modality: Modality::Manifest,
+        readings: None,
+        digest,
+        interpreter: manifest::VERSION.to_owned(),
+        captured_at: case.announced_at,
+        findings: known
+            .findings
+            .into_iter()
+            .take(EVIDENCE_FINDINGS_MAX)
+            .map(|finding| Noted { sample, finding })
+            .collect(),
+        steps: vec![Step {
+            sample,
+            ability: known.ability,
+            weights: known.weights,
+        }],
+    }
+}
+
+/// The verdict on what is recorded.
+fn conclusion(ledger: &Ledger, case: &Inspection) -> Option<ActorBody> {
+    let (digest, policy) = ledger.policy()?;
+    let verdict = ledger.verdict_of(case, policy);
+    info!(inspection = %case.no, tier = %verdict.tier, sample = verdict.at_sample.0, stopped = verdict.stopped, "concluding");
+    Some(ActorBody::Conclude {
+        inspection: case.no,
+        policy: digest,
+        evidence: case.evidence_set(),
+        verdict,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_domain::evidence::{Ability, Weights};
+
+    use super::*;
+
+    fn feature(device: &str, sample: u32, last: bool) -> Feature {
+        Feature {
+            lane: LaneId(1),
+            lane_epoch: Epoch(1),
+            inspection: InspectionNo(1),
+            pass: PassNo(1),
+            device: DeviceId::new(device).unwrap(),
+            modality: Modality::Radiation,
+            sample: SampleNo(sample),
+            ability: Ability::Clear,
+            weights: Weights([i32::try_from(sample).unwrap(); 6]),
+            last,
+            sources: 2,
+        }
+    }
+
+    fn watched() -> Watched {
+        Watched {
+            lane: LaneId(1),
+            lane_epoch: Epoch(1),
+            pass: PassNo(1),
+            expected: 2,
+            sources: BTreeMap::new(),
+            checked: SampleNo(0),
+            told: SampleNo(0),
+            stopped: false,
+        }
+    }
+
+    #[test]
+    fn nothing_is_judged_before_every_sensor_has_spoken_up_to_a_sample() {
+        let mut watched = watched();
+        watched.take(&feature("a", 5, false));
+        assert_eq!(watched.through(), None);
+        watched.take(&feature("b", 3, false));
+        assert_eq!(watched.through(), Some(SampleNo(3)));
+        watched.take(&feature("b", 3, true));
+        assert_eq!(watched.through(), Some(SampleNo(5)));
+        watched.take(&feature("a", 6, true));
+        assert_eq!(watched.through(), None);
+    }
+
+    #[test]
+    fn what_was_looked_at_is_forgotten_but_for_the_last_step() {
+        let mut watched = watched();
+        for sample in 1..=50 {
+            watched.take(&feature("a", sample, false));
+        }
+        watched.checked = SampleNo(48);
+        watched.trim();
+        let left: Vec<_> = watched
+            .sources
+            .values()
+            .flat_map(|trace| &trace.evidence.steps)
+            .map(|step| step.sample.0)
+            .collect();
+        assert_eq!(left, [48, 49, 50]);
+    }
+}

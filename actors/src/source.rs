@@ -1,0 +1,484 @@
+//! One sensor's part of a pass: its readings in order, what they mean so far, and the evidence they end up as.
+//!
+//! What comes out depends on the readings and on nothing else, least of all on when they came.
+
+use std::collections::VecDeque;
+
+use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
+use portcullis_detectors::{Interpretation, ocr, radiation, weighbridge};
+use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::evidence::{
+    Ability, EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, ReadingRange, STEPS_MAX, Step, Weights,
+};
+use portcullis_domain::finding::{Finding, FindingCode};
+use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
+use portcullis_domain::manifest::Manifest;
+use portcullis_domain::merkle::{leaf_hash, root_of};
+use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recognition, SIGNING_CONTEXT};
+
+/// All evidence of a pass goes into one entry of the decision log, which has a limit (64 KiB): so many steps of 29 bytes
+/// and so many bytes of findings are shared by the sources of a pass.
+const STEPS_OF_A_PASS: usize = 1_200;
+const FINDING_BYTES_OF_A_PASS: usize = 24_000;
+
+/// Readings before a pass that are kept; older ones give way.
+const PRELUDE_MAX: usize = 256;
+
+/// A reading whose signature was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Authentic {
+    pub(crate) digest: Digest,
+    pub(crate) body: Vec<u8>,
+    pub(crate) reading: Reading,
+}
+
+/// What a sensor sent outside of any pass: backgrounds, and documents that announce what follows.
+#[derive(Debug, Default)]
+pub(crate) struct Prelude {
+    /// Since the last pass began.
+    new: VecDeque<Authentic>,
+    /// What the last pass used, for sensors that do not measure a background before each one.
+    backgrounds: Vec<RadiationSample>,
+}
+
+impl Prelude {
+    pub(crate) fn push(&mut self, reading: Authentic) {
+        if self.new.len() == PRELUDE_MAX {
+            self.new.pop_front();
+        }
+        self.new.push_back(reading);
+    }
+
+    /// The sensor started again: readings of its former life cannot be evidence of this one.
+    pub(crate) fn sensor_restarted(&mut self) {
+        self.new.clear();
+    }
+}
+
+/// What is to be compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Declared<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) equipment: &'a EquipmentId,
+}
+
+enum Interpreter {
+    /// Begins with the first sample, because it needs the background first.
+    Radiation {
+        /// Measured since the last pass began.
+        before: Vec<RadiationSample>,
+        /// Measured in this pass: if there are any, they are what counts.
+        during: Vec<RadiationSample>,
+        running: Option<Box<RadiationInterpreter>>,
+    },
+    Weighbridge,
+    Ocr {
+        seen: Recognition,
+    },
+    /// There is no interpreter for this modality yet: no evidence comes, and the policy sees that.
+    None,
+}
+
+/// One sensor's part of a pass.
+pub(crate) struct Source {
+    pub(crate) modality: Modality,
+    device: DeviceId,
+    boot: u64,
+    interpreter: Interpreter,
+    first: Option<u64>,
+    last: u64,
+    digests: Vec<Digest>,
+    bodies: Vec<(Digest, Vec<u8>)>,
+    bytes: usize,
+    captured_at: Timestamp,
+    findings: Vec<Noted>,
+    finding_bytes_left: usize,
+    steps: Vec<Step>,
+    steps_max: usize,
+    pub(crate) last_sample: SampleNo,
+    /// Up to which sample the sensor was told that its readings are taken in.
+    pub(crate) told: SampleNo,
+    pub(crate) ended: bool,
+    /// Readings are missing or were not authentic: from here on the view is degraded at best.
+    doubted: bool,
+}
+
+impl Source {
+    /// The sensor's part, among `sources`, of a pass that starts now; takes over what came before it.
+    pub(crate) fn new(device: DeviceId, boot: u64, modality: Modality, sources: usize, prelude: &mut Prelude) -> Self {
+        let sources = sources.max(1);
+        let interpreter = match modality {
+            Modality::Radiation => Interpreter::Radiation {
+                before: Vec::new(),
+                during: Vec::new(),
+                running: None,
+            },
+            Modality::Weighbridge => Interpreter::Weighbridge,
+            Modality::Ocr => Interpreter::Ocr {
+                seen: Recognition { candidates: Vec::new() },
+            },
+            _ => Interpreter::None,
+        };
+        let mut source = Self {
+            modality,
+            device,
+            boot,
+            interpreter,
+            first: None,
+            last: 0,
+            digests: Vec::new(),
+            bodies: Vec::new(),
+            bytes: 0,
+            captured_at: Timestamp::ZERO,
+            findings: Vec::new(),
+            finding_bytes_left: FINDING_BYTES_OF_A_PASS / sources,
+            steps: Vec::new(),
+            steps_max: (STEPS_OF_A_PASS / sources).min(STEPS_MAX),
+            last_sample: SampleNo(0),
+            told: SampleNo(0),
+            ended: false,
+            doubted: false,
+        };
+        for reading in std::mem::take(&mut prelude.new) {
+            source.take_prelude(reading);
+        }
+        if let Interpreter::Radiation { before, during, .. } = &mut source.interpreter {
+            std::mem::swap(before, during);
+        }
+        source
+    }
+
+    /// Bytes of the readings so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What the source knows by now.
+    pub(crate) fn knowledge(&self) -> (Ability, Weights) {
+        self.steps
+            .last()
+            .map_or((Ability::Shielded, Weights::ZERO), |step| (step.ability, step.weights))
+    }
+
+    /// Notes something about quality, known from the present sample on.
+    pub(crate) fn note(&mut self, finding: Finding) {
+        self.note_from(self.last_sample, finding);
+    }
+
+    /// Notes something about quality, known from a sample on.
+    pub(crate) fn note_from(&mut self, sample: SampleNo, finding: Finding) {
+        let known = |noted: &Noted| noted.finding.code == finding.code && noted.finding.field == finding.field;
+        // Sample, code and two lengths besides the texts.
+        let bytes = finding.field.len() + finding.detail.len() + 13;
+        let fits = self.findings.len() < EVIDENCE_FINDINGS_MAX && bytes <= self.finding_bytes_left;
+        if fits && !self.findings.iter().any(known) {
+            self.finding_bytes_left -= bytes;
+            self.findings.push(Noted { sample, finding });
+        }
+    }
+
+    /// Notes that readings are missing or were not authentic.
+    pub(crate) fn doubt(&mut self, finding: Finding) {
+        self.note(finding);
+        self.doubted = true;
+    }
+
+    /// Takes a background or a document. What comes before the first sample counts for this pass.
+    pub(crate) fn take_prelude(&mut self, reading: Authentic) {
+        match &reading.reading.content {
+            ReadingContent::RadiationBackground(sample) => {
+                if let Interpreter::Radiation {
+                    during, running: None, ..
+                } = &mut self.interpreter
+                {
+                    during.push(sample.clone());
+                }
+            }
+            ReadingContent::SourceDocument(document) => {
+                for finding in &document.findings {
+                    self.note(finding.clone());
+                }
+            }
+            _ => {}
+        }
+        self.keep(reading);
+    }
+
+    /// Takes a sample in. The caller has checked device, order and inspection.
+    pub(crate) fn take_sample(&mut self, reading: Authentic, declared: Declared<'_>, prelude: &mut Prelude) {
+        let sample = reading.reading.header.sample;
+        let skipped = sample.0.saturating_sub(self.last_sample.0) > 1;
+        self.last_sample = sample;
+        if skipped && self.modality == Modality::Radiation {
+            self.doubt(Finding::new(
+                FindingCode::SampleGap,
+                "sample",
+                format!("samples before {sample} are missing"),
+            ));
+        }
+        let known = match (&mut self.interpreter, &reading.reading.content) {
+            (
+                Interpreter::Radiation {
+                    before,
+                    during,
+                    running,
+                },
+                ReadingContent::Radiation(counts),
+            ) => {
+                let interpreter = running.get_or_insert_with(|| {
+                    // The background of this very pass if there is one, so that what another pass left behind does not
+                    // matter; else the latest there is.
+                    if let Some(measured) = [during, before].into_iter().find(|measured| !measured.is_empty()) {
+                        prelude.backgrounds.clone_from(measured);
+                    }
+                    let background = Background::measured(&prelude.backgrounds);
+                    Box::new(RadiationInterpreter::new(background, PLANNED_SAMPLES))
+                });
+                let progress = interpreter.push(counts);
+                Some(Interpretation {
+                    weights: progress.weights,
+                    ability: progress.ability,
+                    findings: interpreter.findings(),
+                })
+            }
+            (Interpreter::Weighbridge, ReadingContent::Weighing(weighing)) => {
+                Some(weighbridge::interpret(weighing, declared.manifest))
+            }
+            (Interpreter::Ocr { seen }, ReadingContent::Recognition(recognition)) => {
+                seen.candidates.extend(recognition.candidates.iter().cloned());
+                Some(ocr::interpret(seen, declared.equipment))
+            }
+            _ => None,
+        };
+        self.keep(reading);
+        if let Some(known) = known {
+            self.learn(sample, known);
+        }
+    }
+
+    fn learn(&mut self, sample: SampleNo, known: Interpretation) {
+        for finding in known.findings {
+            self.note(finding);
+        }
+        let ability = if self.doubted {
+            known.ability.max(Ability::Degraded)
+        } else {
+            known.ability
+        };
+        let step = Step {
+            sample,
+            ability,
+            weights: known.weights,
+        };
+        let full = self.steps.len() >= self.steps_max;
+        match self.steps.last_mut() {
+            Some(last) if (last.ability, last.weights) == (step.ability, step.weights) => {}
+            Some(last) if last.sample >= sample => {
+                *last = Step {
+                    sample: last.sample,
+                    ..step
+                }
+            }
+            // The trajectory has a limit; from there on only its end moves.
+            Some(last) if full => *last = step,
+            _ => self.steps.push(step),
+        }
+    }
+
+    fn keep(&mut self, reading: Authentic) {
+        let header = &reading.reading.header;
+        self.first.get_or_insert(header.sequence);
+        self.last = self.last.max(header.sequence);
+        self.captured_at = self.captured_at.max(header.captured_at);
+        self.bytes += reading.body.len();
+        self.digests.push(reading.digest);
+        // With the context in front, the bytes hash to the digest that was signed.
+        self.bodies
+            .push((reading.digest, [SIGNING_CONTEXT, &reading.body].concat()));
+    }
+
+    /// The readings, to be kept; they are gone from here then.
+    pub(crate) fn take_bodies(&mut self) -> Vec<(Digest, Vec<u8>)> {
+        std::mem::take(&mut self.bodies)
+    }
+
+    /// What the source says; nothing if it never saw anything.
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        if self.steps.is_empty() {
+            return None;
+        }
+        Some(Evidence {
+            modality: self.modality,
+            readings: Some(ReadingRange {
+                device: self.device.clone(),
+                boot: self.boot,
+                first: self.first?,
+                last: self.last,
+            }),
+            digest: root_of(self.digests.iter().map(|digest| leaf_hash(&digest.0))),
+            interpreter: match self.modality {
+                Modality::Radiation => radiation::VERSION,
+                Modality::Weighbridge => weighbridge::VERSION,
+                _ => ocr::VERSION,
+            }
+            .to_owned(),
+            captured_at: self.captured_at,
+            findings: self.findings.clone(),
+            steps: self.steps.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_domain::id::InspectionNo;
+    use portcullis_domain::reading::{Candidate, DetectorCounts, RadiationKind, ReadingHeader};
+
+    use super::*;
+
+    fn portal(counts: u64) -> RadiationSample {
+        RadiationSample {
+            real_time_us: 250_000,
+            detectors: vec![DetectorCounts {
+                name: "gamma".to_owned(),
+                kind: RadiationKind::Gamma,
+                live_time_us: 250_000,
+                counts,
+                spectrum: None,
+            }],
+        }
+    }
+
+    fn reading(sequence: u64, sample: u32, content: ReadingContent) -> Authentic {
+        let header = ReadingHeader {
+            device: DeviceId::new("rpm-1").unwrap(),
+            boot: 1,
+            sequence,
+            captured_at: Timestamp(1_000 + sequence),
+            inspection: Some(InspectionNo(9)),
+            equipment: None,
+            sample: SampleNo(sample),
+        };
+        let body = sequence.to_be_bytes().to_vec();
+        Authentic {
+            digest: Digest::of(&body),
+            body,
+            reading: Reading { header, content },
+        }
+    }
+
+    fn pass(prelude: &mut Prelude, samples: u32) -> Evidence {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let mut source = Source::new(DeviceId::new("rpm-1").unwrap(), 1, Modality::Radiation, 1, prelude);
+        for sample in 1..=samples {
+            let content = ReadingContent::Radiation(portal(500 + u64::from(sample % 7)));
+            source.take_sample(reading(100 + u64::from(sample), sample, content), declared, prelude);
+        }
+        source.evidence().unwrap()
+    }
+
+    #[test]
+    fn the_background_before_the_pass_counts_and_is_kept_for_a_pass_that_brings_none() {
+        let mut prelude = Prelude::default();
+        prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(500))));
+        let first = pass(&mut prelude, 20);
+        assert_eq!(first.readings.as_ref().unwrap().first, 1);
+        let second = pass(&mut prelude, 20);
+        assert_eq!(second.readings.as_ref().unwrap().first, 101);
+        assert_eq!(first.steps, second.steps);
+        let codes: Vec<_> = second.findings.iter().map(|noted| noted.finding.code).collect();
+        assert!(!codes.contains(&FindingCode::BackgroundFromPass), "{codes:?}");
+    }
+
+    #[test]
+    fn what_an_earlier_pass_left_behind_does_not_matter_to_one_with_its_own_background() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let steps = |left_behind: Option<u64>| {
+            let mut prelude = Prelude::default();
+            if let Some(counts) = left_behind {
+                prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(counts))));
+            }
+            let id = DeviceId::new("rpm-1").unwrap();
+            let mut source = Source::new(id, 1, Modality::Radiation, 1, &mut prelude);
+            source.take_prelude(reading(2, 0, ReadingContent::RadiationBackground(portal(500))));
+            for sample in 1..=10 {
+                let content = ReadingContent::Radiation(portal(520));
+                source.take_sample(reading(2 + u64::from(sample), sample, content), declared, &mut prelude);
+            }
+            source.evidence().unwrap().steps
+        };
+        assert_eq!(steps(None), steps(Some(900)));
+    }
+
+    #[test]
+    fn a_trajectory_never_has_more_steps_than_the_ledger_takes() {
+        let evidence = pass(&mut Prelude::default(), 600);
+        assert!(evidence.steps.len() <= STEPS_MAX);
+        evidence.check().unwrap();
+    }
+
+    #[test]
+    fn missing_samples_degrade_the_view_from_there_on() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let mut prelude = Prelude::default();
+        prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(500))));
+        let mut source = Source::new(DeviceId::new("rpm-1").unwrap(), 1, Modality::Radiation, 1, &mut prelude);
+        for sample in [1, 2, 3, 7, 8] {
+            let content = ReadingContent::Radiation(portal(500));
+            source.take_sample(reading(u64::from(sample) + 1, sample, content), declared, &mut prelude);
+        }
+        let evidence = source.evidence().unwrap();
+        assert_eq!(evidence.at(SampleNo(8)).unwrap().ability, Ability::Degraded);
+        assert!(
+            evidence
+                .findings
+                .iter()
+                .any(|noted| { noted.sample == SampleNo(7) && noted.finding.code == FindingCode::SampleGap })
+        );
+    }
+
+    #[test]
+    fn several_looks_at_the_number_are_taken_together() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let mut prelude = Prelude::default();
+        let mut source = Source::new(DeviceId::new("ocr-1").unwrap(), 1, Modality::Ocr, 1, &mut prelude);
+        for (sample, text) in [(1, "CBHU6??????"), (2, "CBHU6192031")] {
+            let candidates = vec![Candidate {
+                text: text.to_owned(),
+                confidence_permille: 900,
+            }];
+            let content = ReadingContent::Recognition(Recognition { candidates });
+            source.take_sample(reading(u64::from(sample), sample, content), declared, &mut prelude);
+        }
+        let evidence = source.evidence().unwrap();
+        assert_eq!(evidence.total().unwrap().ability, Ability::Clear);
+    }
+
+    #[test]
+    fn a_sensor_that_saw_nothing_has_no_evidence() {
+        let source = Source::new(
+            DeviceId::new("x").unwrap(),
+            1,
+            Modality::Ocr,
+            1,
+            &mut Prelude::default(),
+        );
+        assert_eq!(source.evidence(), None);
+    }
+}

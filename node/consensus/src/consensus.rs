@@ -1,0 +1,471 @@
+//! The handle through which the rest of the system proposes, reads and follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agreement::Agreement;
+use crate::blobs::Blobs;
+use crate::errors::{ChangeError, OpenError, ProposeError};
+use crate::fetch::Fetcher;
+use crate::forward::Forwarder;
+use crate::home::Home;
+use crate::index::Index;
+use crate::leadership::{self, Leadership, Raft};
+use crate::ledger::{Command, Digest, Ledger, Outcome};
+use crate::log_store::LogStore;
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::peers::{Connector, Peers};
+use crate::proposer::Proposer;
+use crate::replica::{Replica, View};
+use crate::settings::Settings;
+use crate::snapshot::{Content, Snapshots};
+use crate::state_store::Checkpoint;
+use crate::tlog::Tlog;
+use crate::types::{Member, StoredMembership};
+
+/// How long shutting down waits for its tasks.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// The replicated core of one node. Clones are cheap and mean the same node.
+#[derive(Clone)]
+pub struct Consensus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: u64,
+    patience: Duration,
+    raft: Raft,
+    replica: Arc<Replica>,
+    proposer: Arc<Proposer>,
+    peers: Peers,
+    fetcher: Fetcher,
+    index: Arc<Index>,
+    blobs: Blobs,
+    leadership: watch::Receiver<Leadership>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    /// What another process may use once this node has shut down.
+    held: Mutex<Option<(Home, LogStore)>>,
+}
+
+impl fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consensus")
+            .field("node", &self.inner.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Consensus {
+    /// Opens the node's folder, restores its state from snapshot and log, and takes part in the cluster as soon as
+    /// [`Consensus::grpc_service`] is mounted. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Everything that makes the folder unfit; each says what to do.
+    pub async fn open(settings: Settings, connector: Connector) -> Result<Self, OpenError> {
+        let config = Arc::new(settings.raft_config()?);
+        let peers = Peers::new(connector, settings.cluster, settings.node);
+        let opened = {
+            let settings = settings.clone();
+            // Errors of two kinds: those of the thread, and ours.
+            let opened = settings.blocking.run({
+                let settings = settings.clone();
+                move || Ok(open_files(&settings))
+            });
+            opened.await.map_err(|error| OpenError::Restore(error.to_string()))??
+        };
+        let Files {
+            home,
+            log,
+            machine,
+            replica,
+            store,
+            checkpoint,
+        } = opened;
+
+        let network = Network {
+            peers: peers.clone(),
+            disk: Arc::clone(&settings.disk),
+            blocking: settings.blocking,
+            patience: settings.timing.election_max.max(Duration::from_secs(1)),
+        };
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        // The replay inside of `new` makes bundles already.
+        {
+            let tlog = Arc::clone(&replica.tlog);
+            let writer = tlog.write_bundles(settings.blocking, stop.clone());
+            spawn(&tasks, &replica, "writing the decision log", writer);
+        }
+        let raft = match Raft::new(settings.node, config, network, log.clone(), machine).await {
+            Ok(raft) => raft,
+            Err(fatal) => {
+                stop.cancel();
+                return Err(OpenError::Restore(fatal.to_string()));
+            }
+        };
+
+        let (leaders, leadership) = watch::channel(Leadership::default());
+        let forwarder = Forwarder::new(peers.clone(), leadership.clone());
+        let (proposer, queue) = Proposer::new(
+            raft.clone(),
+            settings.node,
+            Arc::clone(&settings.clock),
+            settings.queue,
+            leadership.clone(),
+            replica.fatal.subscribe(),
+            forwarder,
+        );
+        let fetcher = Fetcher {
+            peers: peers.clone(),
+            raft: raft.clone(),
+            replica: Arc::clone(&replica),
+        };
+        let consensus = Consensus {
+            inner: Arc::new(Inner {
+                node: settings.node,
+                patience: settings.patience,
+                raft: raft.clone(),
+                replica: Arc::clone(&replica),
+                proposer: Arc::clone(&proposer),
+                peers,
+                fetcher: fetcher.clone(),
+                index: Arc::new(Index::new(store, checkpoint)),
+                blobs: Blobs::new(Arc::clone(&settings.disk), home.blobs()),
+                leadership,
+                stop: stop.clone(),
+                tasks: tasks.clone(),
+                held: Mutex::new(Some((home, log))),
+            }),
+        };
+        tasks.spawn(proposer.run(queue, stop.clone()));
+        spawn(&tasks, &replica, "fetching bundles", fetcher.run(stop.clone()));
+        let indexing = Arc::clone(consensus.index()).run(consensus.clone(), stop.clone());
+        spawn(&tasks, &replica, "indexing the decision log", indexing);
+        {
+            let replica = Arc::clone(&replica);
+            tasks.spawn(async move {
+                if let Some(reason) = leadership::follow(raft, leaders).await {
+                    replica.stop_for(format!("consensus: {reason}"));
+                }
+            });
+        }
+        tasks.close();
+        Ok(consensus)
+    }
+
+    /// Founds the cluster with these members, this node among them. Does nothing on a node that has been part of a cluster.
+    /// Several nodes may be told to, if they are told the same.
+    ///
+    /// # Errors
+    /// [`ChangeError::Refused`] when this node is not among the members.
+    pub async fn initialize(&self, members: BTreeMap<u64, Member>) -> Result<(), ChangeError> {
+        let raft = &self.inner.raft;
+        let stopped = |fatal: &dyn fmt::Display| ChangeError::Stopped(fatal.to_string());
+        if raft.is_initialized().await.map_err(|fatal| stopped(&fatal))? {
+            return Ok(());
+        }
+        match raft.initialize(members).await {
+            // Another node was faster: it told this one the same.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(error)) => Err(ChangeError::Refused(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(&fatal)),
+        }
+    }
+
+    /// Has commands applied, from any node, and returns the outcome of each, in their order. They are stamped by the leader;
+    /// `Command::at` of what is given does not matter. They need not end up side by side in the log.
+    ///
+    /// # Errors
+    /// For each command by itself; [`ProposeError::Unknown`] means that it may still take effect.
+    pub async fn propose(&self, commands: Vec<Command>) -> Vec<Result<Outcome, ProposeError>> {
+        self.propose_within(commands, self.inner.patience).await
+    }
+
+    /// Like [`Consensus::propose`], with a deadline of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn propose_within(
+        &self,
+        commands: Vec<Command>,
+        patience: Duration,
+    ) -> Vec<Result<Outcome, ProposeError>> {
+        self.inner.proposer.submit(commands, patience, false).await
+    }
+
+    /// Number of entries in the decision log, each time it has grown.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.replica.changes.subscribe()
+    }
+
+    /// Index of the last applied Raft entry plus one, each time one was applied, also those without an entry in the decision
+    /// log.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.replica.applied.subscribe()
+    }
+
+    /// Who leads, each time that changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Does this node lead, as far as it knows?
+    pub fn leads(&self) -> bool {
+        self.inner.leadership.borrow().leader == Some(self.inner.node)
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> u64 {
+        self.inner.node
+    }
+
+    /// The known members and their addresses, learners included.
+    pub fn members(&self) -> BTreeMap<u64, Member> {
+        leadership::members(&self.inner.raft)
+    }
+
+    /// Compares another replica's log with this one.
+    pub fn check_root(&self, size: u64, root: &Digest) -> Agreement {
+        self.inner.replica.check_root(size, root)
+    }
+
+    /// Hands leadership to another voter and waits until this node sees it lead.
+    ///
+    /// # Errors
+    /// When this node does not lead, or it does not happen in time.
+    pub async fn transfer_leader(&self, to: u64, patience: Duration) -> Result<(), ChangeError> {
+        let mut leadership = self.leadership();
+        let leader = leadership.borrow().leader;
+        if leader == Some(to) {
+            return Ok(());
+        }
+        if leader != Some(self.inner.node) {
+            return Err(ChangeError::NotLeader { leader });
+        }
+        if !self.status().voters.contains_key(&to) {
+            return Err(ChangeError::Refused(format!("node {to} is not a voter")));
+        }
+        self.inner
+            .raft
+            .trigger()
+            .transfer_leader(to)
+            .await
+            .map_err(|fatal| ChangeError::Stopped(fatal.to_string()))?;
+        match timeout(patience, leadership.wait_for(|now| now.leader == Some(to))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ChangeError::Stopped("it was shut down".to_owned())),
+            Err(_) => Err(ChangeError::Deadline { waited: patience }),
+        }
+    }
+
+    /// Adds a node that receives everything and does not vote, and waits until it has caught up. On the leader only.
+    ///
+    /// # Errors
+    /// When this node does not lead or it does not happen in time.
+    pub async fn add_learner(&self, node: u64, member: Member, patience: Duration) -> Result<(), ChangeError> {
+        let added = self.inner.raft.add_learner(node, member, true);
+        settled(timeout(patience, added).await, patience)
+    }
+
+    /// Makes exactly these nodes the voters; all of them must be members already. Nodes that stop being voters leave. On the
+    /// leader only.
+    ///
+    /// # Errors
+    /// When this node does not lead or it does not happen in time.
+    pub async fn set_voters(&self, voters: BTreeSet<u64>, patience: Duration) -> Result<(), ChangeError> {
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        let changed = self.inner.raft.change_membership(change, false);
+        settled(timeout(patience, changed).await, patience)
+    }
+
+    /// Takes a snapshot now instead of when it is due. Returns when it was asked for, not when it is done.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn snapshot(&self) -> Result<(), ChangeError> {
+        let asked = self.inner.raft.trigger().snapshot().await;
+        asked.map_err(|fatal| ChangeError::Stopped(fatal.to_string()))
+    }
+
+    /// Resolves with the reason when this node cannot go on: a disk that fails, a file that is damaged, a replica that differs
+    /// from what it was. The process has to stop then.
+    pub fn fatal(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut fatal = self.inner.replica.fatal.subscribe();
+        async move {
+            loop {
+                if let Some(reason) = &*fatal.borrow_and_update() {
+                    return reason.clone();
+                }
+                if fatal.changed().await.is_err() {
+                    // Shut down without a reason.
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// Makes this node stop for a reason that was found elsewhere, for example a root that differs from the majority's.
+    pub fn stop_for(&self, reason: impl Into<String>) {
+        self.inner.replica.stop_for(reason);
+    }
+
+    /// Stops everything and frees the folder. Proposals that wait get [`ProposeError::Unknown`] or
+    /// [`ProposeError::Stopped`].
+    pub async fn shutdown(&self) {
+        let deadline = Instant::now() + SHUTDOWN;
+        // First the tasks that use Raft, then Raft: what they ask then fails instead of hanging.
+        self.inner.stop.cancel();
+        if timeout_at(deadline, self.inner.raft.shutdown()).await.is_err() {
+            tracing::warn!("Raft did not stop in time");
+        }
+        if timeout_at(deadline, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("tasks of consensus did not stop in time");
+        }
+        self.inner.index.close();
+        let held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(held);
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.inner.raft
+    }
+
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.inner.replica
+    }
+
+    pub(crate) fn proposer(&self) -> &Proposer {
+        &self.inner.proposer
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.inner.peers
+    }
+
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.inner.fetcher
+    }
+
+    pub(crate) fn index(&self) -> &Arc<Index> {
+        &self.inner.index
+    }
+
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    pub(crate) fn stopped(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
+    pub(crate) fn raft_bytes(&self) -> u64 {
+        let held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map_or(0, |(_, log)| log.disk_bytes())
+    }
+}
+
+/// A task whose error stops the node.
+fn spawn(
+    tasks: &TaskTracker,
+    replica: &Arc<Replica>,
+    what: &'static str,
+    task: impl Future<Output = io::Result<()>> + Send + 'static,
+) {
+    let replica = Arc::clone(replica);
+    tasks.spawn(async move {
+        if let Err(error) = task.await {
+            tracing::error!(%error, what, "this node has to stop");
+            replica.stop_for(format!("{what}: {error}"));
+        }
+    });
+}
+
+type Change<T> = Result<T, RaftError<crate::types::Group, ClientWriteError<crate::types::Group>>>;
+
+fn settled<T>(result: Result<Change<T>, tokio::time::error::Elapsed>, waited: Duration) -> Result<(), ChangeError> {
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => Err(ChangeError::NotLeader {
+            leader: forward.leader_id,
+        }),
+        Ok(Err(RaftError::APIError(error))) => Err(ChangeError::Refused(error.to_string())),
+        Ok(Err(RaftError::Fatal(fatal))) => Err(ChangeError::Stopped(fatal.to_string())),
+        Err(_) => Err(ChangeError::Deadline { waited }),
+    }
+}
+
+/// Everything that was found on disk.
+struct Files {
+    home: Home,
+    log: LogStore,
+    machine: Machine,
+    replica: Arc<Replica>,
+    store: Arc<dyn crate::state_store::StateStore>,
+    checkpoint: Option<Checkpoint>,
+}
+
+fn open_files(settings: &Settings) -> Result<Files, OpenError> {
+    let disk = &settings.disk;
+    let home = Home::open(disk, &settings.folder, settings.cluster, settings.node)?;
+
+    let snapshots = Snapshots::new(Arc::clone(disk), home.snapshots(), settings.cluster);
+    let newest = snapshots.newest()?;
+
+    let store = (settings.open_store)(&home.sled());
+    let store = store.and_then(|store| store.checkpoint().map(|checkpoint| (store, checkpoint)));
+    let (store, checkpoint) = store.map_err(|source| OpenError::Index {
+        folder: home.sled(),
+        source,
+    })?;
+
+    let tlog = Tlog::open(Arc::clone(disk), home.bundles()).map_err(|source| OpenError::DecisionLog {
+        folder: home.bundles(),
+        source,
+    })?;
+    let log = LogStore::open(&home.raft(), &settings.log).map_err(|source| OpenError::Log {
+        folder: home.raft(),
+        source,
+    })?;
+
+    let (content, file) = match newest {
+        Some((content, file)) => (content, Some(file)),
+        None => {
+            let content = Content {
+                last: None,
+                membership: StoredMembership::default(),
+                ledger: Ledger::new(),
+                open_leaves: Vec::new(),
+            };
+            (content, None)
+        }
+    };
+    let view = View::new(content.ledger.clone(), content.last);
+    let replica = Arc::new(Replica::new(view, tlog, snapshots, settings.blocking));
+    if let Some(file) = file {
+        replica.set_current_snapshot(content.meta(), file);
+    }
+    let machine = Machine::new(Arc::clone(&replica), content, checkpoint)
+        .map_err(|error| OpenError::Restore(error.to_string()))?;
+    Ok(Files {
+        home,
+        log,
+        machine,
+        replica,
+        store,
+        checkpoint,
+    })
+}

@@ -1,0 +1,133 @@
+//! The seam between this crate and the file system.
+//!
+//! Snapshots, bundles and meta files go through [`Disk`], so that a simulation can lose what was not fsynced. The Raft log
+//! and sled do their own I/O.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// The few operations that durable files need. Calls block.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// Makes a folder and its parents.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Names of the files in a folder, sorted.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// The whole content of a file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Up to `length` bytes from `offset`; fewer only at the end of the file.
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Length of a file in bytes.
+    fn len(&self, path: &Path) -> io::Result<u64>;
+    /// Is there a file or folder?
+    fn exists(&self, path: &Path) -> bool;
+    /// A new, empty file; an old one of that name is replaced.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file its final name, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Writes a file so that after a crash it is there whole or not at all: temporary name, fsync, rename, fsync of the
+    /// folder.
+    fn publish(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let temporary = temporary_name(path);
+        let mut file = self.create(&temporary)?;
+        file.write(content)?;
+        file.sync()?;
+        drop(file);
+        self.rename(&temporary, path)?;
+        match path.parent() {
+            Some(folder) => self.sync_dir(folder),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file that is being written.
+pub trait DiskFile: Send {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when everything written is durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Ending of files that are not finished; they are removed at start.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    name.into()
+}
+
+/// The file system of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StdDisk;
+
+impl Disk for StdDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            // Names that are not UTF-8 are not ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(length);
+        file.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(File::create(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

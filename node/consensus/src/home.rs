@@ -1,0 +1,320 @@
+//! The folder of a node: who it belongs to, and that only one process uses it.
+//!
+//! ```text
+//! meta/node   text: format version, cluster id, node id; written once
+//! LOCK        locked as long as the process runs
+//! raft/       log and vote
+//! snap/       <index>.snap
+//! tlog/       <number>.bundle, the decision log
+//! blobs/      raw readings by digest
+//! sled/       indexes, rebuildable
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs4::fs_std::FileExt;
+
+use crate::disk::{Disk, TEMPORARY};
+use crate::ledger::ClusterId;
+
+/// Version of the layout of the folder and of the files in it.
+pub const FORMAT: u32 = 1;
+
+/// Why a folder is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Another process uses the folder.
+    #[error(
+        "{folder} is in use by another process (it holds the lock on {folder}/LOCK); stop that process or choose another \
+         data folder"
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder belongs to another cluster.
+    #[error(
+        "{folder} belongs to cluster {found}, but this node is configured for cluster {wanted}; correct the cluster id in \
+         the configuration or choose another data folder"
+    )]
+    ForeignCluster {
+        /// The folder.
+        folder: PathBuf,
+        /// Cluster id in `meta/node`.
+        found: ClusterId,
+        /// Cluster id in the configuration.
+        wanted: ClusterId,
+    },
+    /// The folder belongs to another node.
+    #[error(
+        "{folder} belongs to node {found}, but this node is configured as node {wanted}; correct the node id in the \
+         configuration or choose another data folder (a node id is never given to another folder)"
+    )]
+    ForeignNode {
+        /// The folder.
+        folder: PathBuf,
+        /// Node id in `meta/node`.
+        found: u64,
+        /// Node id in the configuration.
+        wanted: u64,
+    },
+    /// The folder was written by a newer version of the program.
+    #[error(
+        "{folder} has format {found}, this program reads formats up to {FORMAT}; start the newer version of the program \
+         that wrote it"
+    )]
+    NewerFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Format in `meta/node`.
+        found: u32,
+    },
+    /// The meta file cannot be understood.
+    #[error(
+        "{file} is damaged: {why}; if the rest of the folder is whole, restore the file from a backup, otherwise remove this \
+         node from the cluster and add a new one with a new id"
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The folder has data but no meta file.
+    #[error(
+        "{folder} holds a Raft log but no meta/node; the folder is incomplete, restore it whole from a backup or remove this \
+         node from the cluster and add a new one with a new id"
+    )]
+    NoMeta {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file system failed.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// An opened folder. The lock is released when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// Locks the folder, checks whose it is and makes the sub-folders. An empty folder is claimed.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, folder: &Path, cluster: ClusterId, node: u64) -> Result<Self, HomeError> {
+        let io = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| HomeError::Io { doing, path, source }
+        };
+        disk.create_dir_all(folder)
+            .map_err(io("create the data folder", folder))?;
+        let lock = lock(folder)?;
+
+        let meta = folder.join("meta");
+        let file = meta.join("node");
+        if disk.exists(&file) {
+            let bytes = disk.read(&file).map_err(io("read", &file))?;
+            check(folder, &file, &bytes, cluster, node)?;
+        } else {
+            let raft = folder.join("raft");
+            if disk.exists(&raft) && !disk.list(&raft).map_err(io("list", &raft))?.is_empty() {
+                return Err(HomeError::NoMeta {
+                    folder: folder.to_owned(),
+                });
+            }
+            disk.create_dir_all(&meta).map_err(io("create", &meta))?;
+            let text = format!("portcullis-node {FORMAT}\ncluster {cluster}\nnode {node}\n");
+            disk.publish(&file, text.as_bytes()).map_err(io("write", &file))?;
+        }
+        for name in ["raft", "snap", "tlog", "blobs"] {
+            let path = folder.join(name);
+            disk.create_dir_all(&path).map_err(io("create", &path))?;
+            // What a crash left half written.
+            for name in disk.list(&path).map_err(io("list", &path))? {
+                if name.ends_with(TEMPORARY) {
+                    let path = path.join(name);
+                    disk.remove(&path).map_err(io("remove", &path))?;
+                }
+            }
+        }
+        disk.sync_dir(folder).map_err(io("sync", folder))?;
+        Ok(Home {
+            folder: folder.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn raft(&self) -> PathBuf {
+        self.folder.join("raft")
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.folder.join("snap")
+    }
+
+    pub(crate) fn bundles(&self) -> PathBuf {
+        self.folder.join("tlog")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.folder.join("blobs")
+    }
+
+    pub(crate) fn sled(&self) -> PathBuf {
+        self.folder.join("sled")
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, HomeError> {
+    let path = folder.join("LOCK");
+    let io = |source| HomeError::Io {
+        doing: "lock",
+        path: path.clone(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io)?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(HomeError::Locked {
+            folder: folder.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(HomeError::Locked {
+            folder: folder.to_owned(),
+        }),
+        Err(error) => Err(io(error)),
+    }
+}
+
+fn check(folder: &Path, file: &Path, bytes: &[u8], cluster: ClusterId, node: u64) -> Result<(), HomeError> {
+    let damaged = |why: &str| HomeError::Damaged {
+        file: file.to_owned(),
+        why: why.to_owned(),
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
+    let mut lines = text.lines();
+    let mut field = |name: &str| {
+        lines
+            .next()
+            .and_then(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.strip_prefix(' '))
+            .ok_or_else(|| damaged(&format!("the line \"{name} ...\" is missing")))
+    };
+    let format: u32 = field("portcullis-node")?
+        .parse()
+        .map_err(|_| damaged("the format is not a number"))?;
+    if format > FORMAT {
+        return Err(HomeError::NewerFormat {
+            folder: folder.to_owned(),
+            found: format,
+        });
+    }
+    let found: ClusterId = field("cluster")?
+        .parse()
+        .map_err(|_| damaged("the cluster id is not 32 hex digits"))?;
+    if found != cluster {
+        return Err(HomeError::ForeignCluster {
+            folder: folder.to_owned(),
+            found,
+            wanted: cluster,
+        });
+    }
+    let found: u64 = field("node")?
+        .parse()
+        .map_err(|_| damaged("the node id is not a number"))?;
+    if found != node {
+        return Err(HomeError::ForeignNode {
+            folder: folder.to_owned(),
+            found,
+            wanted: node,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::StdDisk;
+
+    const OURS: ClusterId = ClusterId([7; 16]);
+
+    fn open(folder: &Path, cluster: ClusterId, node: u64) -> Result<Home, HomeError> {
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        Home::open(&disk, folder, cluster, node)
+    }
+
+    #[test]
+    fn a_folder_opens_again_for_the_same_node_only() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), OURS, 1).unwrap());
+        drop(open(folder.path(), OURS, 1).unwrap());
+
+        let error = open(folder.path(), ClusterId([8; 16]), 1).unwrap_err();
+        assert!(matches!(error, HomeError::ForeignCluster { .. }));
+        assert!(error.to_string().contains(&OURS.to_string()), "{error}");
+
+        let error = open(folder.path(), OURS, 2).unwrap_err();
+        assert!(matches!(
+            error,
+            HomeError::ForeignNode {
+                found: 1,
+                wanted: 2,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_second_user_of_the_folder_is_refused_and_told_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), OURS, 1).unwrap();
+        let error = open(folder.path(), OURS, 1).unwrap_err();
+        assert!(matches!(error, HomeError::Locked { .. }));
+        assert!(error.to_string().contains("in use by another process"));
+        drop(first);
+        open(folder.path(), OURS, 1).unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_and_a_damaged_meta_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), OURS, 1).unwrap());
+        let file = folder.path().join("meta/node");
+        let text = std::fs::read_to_string(&file).unwrap();
+
+        std::fs::write(&file, text.replace("portcullis-node 1", "portcullis-node 2")).unwrap();
+        let error = open(folder.path(), OURS, 1).unwrap_err();
+        assert!(matches!(error, HomeError::NewerFormat { found: 2, .. }));
+
+        std::fs::write(&file, &text[..20]).unwrap();
+        let error = open(folder.path(), OURS, 1).unwrap_err();
+        assert!(matches!(error, HomeError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_log_without_its_meta_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), OURS, 1).unwrap());
+        std::fs::remove_file(folder.path().join("meta/node")).unwrap();
+        std::fs::write(folder.path().join("raft/something"), b"x").unwrap();
+        let error = open(folder.path(), OURS, 1).unwrap_err();
+        assert!(matches!(error, HomeError::NoMeta { .. }));
+    }
+}

@@ -1,0 +1,74 @@
+//! The replicated core of Portcullis: every node that opens a [`Consensus`] holds the same ledger and the same decision log.
+//!
+//! Commands go in through [`Consensus::propose`] on any node, are ordered and made durable by Raft, applied to the pure ledger
+//! of the domain on each replica, and answered with the outcome of apply. The rest of the system reads views of the ledger,
+//! follows the decision log, and never sees Raft.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
+//! | `proposer`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
+//! | `machine`, `replica`, `tlog`, `bundle`, `merkle`, `snapshot`, `fetch` | state: applied, shown, kept, fetched |
+//! | `log_store`, `record`, `proposal`, `types` | the Raft log |
+//! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
+//! | `home`, `disk`, `state_store`, `sled_store`, `blocking` | the machine underneath |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod agreement;
+mod blobs;
+mod blocking;
+mod bundle;
+mod consensus;
+mod disk;
+mod entries;
+mod errors;
+mod fetch;
+mod forward;
+mod home;
+mod index;
+mod leadership;
+mod ledger;
+mod log_store;
+mod machine;
+mod merkle;
+mod network;
+mod peers;
+mod proposal;
+mod proposer;
+mod read;
+mod record;
+mod replica;
+mod server;
+mod settings;
+mod sled_store;
+mod snapshot;
+mod state_store;
+mod status;
+#[cfg(test)]
+mod store_suite;
+mod tlog;
+#[allow(
+    deprecated,
+    reason = "openraft's macro names its own default runtime by its deprecated path"
+)]
+mod types;
+mod wire;
+
+pub use agreement::Agreement;
+pub use blobs::BLOB_BYTES;
+pub use blocking::Blocking;
+pub use consensus::Consensus;
+pub use disk::{Disk, DiskFile, StdDisk};
+pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
+pub use home::{FORMAT, HomeError};
+pub use index::OpenStore;
+pub use leadership::Leadership;
+pub use log_store::LogSettings;
+pub use peers::{Connector, MESSAGE_BYTES, tcp_connector, tuned};
+pub use replica::View;
+pub use server::Service;
+pub use settings::{Settings, Timing};
+pub use snapshot::SnapshotError;
+pub use state_store::{Checkpoint, StateBatch, StateStore};
+pub use status::Status;
+pub use types::{Clock, Member};

@@ -1,0 +1,307 @@
+//! The state machine under openraft: committed entries in, outcomes out.
+//!
+//! The ledger lives in memory. On disk are the Raft log, snapshots and bundles; after a restart the newest snapshot is
+//! loaded and the log replayed over it. What the index store noted before the restart is checked on the way: a replay that
+//! gives another root means that this replica is not what it was, and it stops.
+
+use std::io;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, Snapshot};
+
+use crate::bundle::LEAVES;
+use crate::ledger::{self, Ledger};
+use crate::record::invalid;
+use crate::replica::{Replica, View};
+use crate::snapshot::{Content, SnapshotFile};
+use crate::state_store::Checkpoint;
+use crate::types::{Answers, Group, LogId, Payload, SnapshotMeta, StoredMembership};
+
+/// Entries applied before their view is shown and their callers answered.
+const ROUND: usize = 32;
+
+/// The state machine. Owned by openraft; everyone else sees the [`Replica`].
+#[derive(Debug)]
+pub(crate) struct Machine {
+    replica: Arc<Replica>,
+    ledger: Ledger,
+    last: Option<LogId>,
+    membership: StoredMembership,
+    /// What the index store knew before the restart, until the replay has passed it.
+    expected: Option<Checkpoint>,
+}
+
+impl Machine {
+    /// A machine at the snapshot that was found on disk, or at the beginning.
+    pub(crate) fn new(replica: Arc<Replica>, content: Content, expected: Option<Checkpoint>) -> io::Result<Self> {
+        let Content {
+            last,
+            membership,
+            ledger,
+            open_leaves,
+        } = content;
+        let view = View::new(ledger.clone(), last);
+        replica.tlog.install(view.log_size, open_leaves)?;
+        replica.remember_root(&view);
+        replica.publish(view, last.map_or(0, |id| id.index + 1));
+        let mut machine = Machine {
+            replica,
+            ledger,
+            last,
+            membership,
+            expected,
+        };
+        machine.check_expected()?;
+        Ok(machine)
+    }
+
+    fn run(&mut self, payload: Payload) -> io::Result<Answers> {
+        match payload {
+            EntryPayload::Blank => Ok(Answers::default()),
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(self.last, membership);
+                Ok(Answers::default())
+            }
+            EntryPayload::Normal(proposal) => {
+                let commands = proposal.commands().map_err(|error| {
+                    invalid(format!(
+                        "committed entry {} cannot be read: {error}; a newer version of the program may have written it, \
+                         start that version",
+                        self.last.map_or(0, |id| id.index)
+                    ))
+                })?;
+                let mut outcomes = Vec::with_capacity(commands.len());
+                for command in &commands {
+                    let applied = self.ledger.apply(command);
+                    if let Some(entry) = applied.entry {
+                        self.replica.tlog.append(entry.bytes.into());
+                    }
+                    outcomes.push(applied.outcome);
+                }
+                let (size, root) = ledger::head(&self.ledger);
+                self.replica.remember(size, root);
+                Ok(Answers(outcomes))
+            }
+        }
+    }
+
+    /// Shows what was applied, then answers those who wait for it: who was answered finds it in the view.
+    fn finish(&self, waiting: &mut Vec<(ApplyResponder<Group>, Answers)>) {
+        let applied = self.last.map_or(0, |id| id.index + 1);
+        let view = View::new(self.ledger.clone(), self.last);
+        self.replica.publish(view, applied);
+        for (responder, answers) in waiting.drain(..) {
+            responder.send(answers);
+        }
+    }
+
+    /// Has the replay come to the place that was noted before the restart, and is it the same?
+    fn check_expected(&mut self) -> io::Result<()> {
+        let Some(expected) = self.expected else {
+            return Ok(());
+        };
+        let Some(last) = self.last else {
+            return Ok(());
+        };
+        if last.index < expected.raft_index {
+            return Ok(());
+        }
+        self.expected = None;
+        // A snapshot that is newer than the note has been checked by itself.
+        let (size, root) = ledger::head(&self.ledger);
+        if last.index == expected.raft_index && (size, root) != (expected.log_size, expected.root) {
+            return Err(invalid(format!(
+                "after Raft entry {} the decision log has {size} entries and root {}, but before the last restart it had {} \
+                 and root {}: this replica differs from what it was; remove this node from the cluster and add a new one with \
+                 a new id",
+                last.index, root, expected.log_size, expected.root,
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl RaftStateMachine<Group> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.last, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<Group>>> + Unpin + OptionalSend,
+    {
+        self.replica.tlog.room().await;
+        let mut waiting = Vec::new();
+        let mut count = 0;
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            self.last = Some(entry.log_id());
+            let answers = self.run(entry.payload)?;
+            if let Some(responder) = responder {
+                waiting.push((responder, answers));
+            }
+            self.check_expected()?;
+            count += 1;
+            if count == ROUND {
+                count = 0;
+                self.finish(&mut waiting);
+            }
+        }
+        if count > 0 {
+            self.finish(&mut waiting);
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            replica: Arc::clone(&self.replica),
+            content: Content {
+                last: self.last,
+                membership: self.membership.clone(),
+                ledger: self.ledger.clone(),
+                open_leaves: self.replica.tlog.open_leaves(),
+            },
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
+        let replica = Arc::clone(&self.replica);
+        let last = meta.last_log_id;
+        let (content, file) = self
+            .replica
+            .blocking
+            .run(move || {
+                let content = replica.snapshots.read(&file.path)?;
+                let file = replica.snapshots.adopt(last, &file.path)?;
+                Ok((content, file))
+            })
+            .await?;
+        if content.meta() != *meta {
+            return Err(invalid(format!(
+                "the snapshot holds {}, but {meta} was announced",
+                content.meta()
+            )));
+        }
+        let view = View::new(content.ledger.clone(), content.last);
+        self.replica.tlog.install(view.log_size, content.open_leaves)?;
+        self.ledger = content.ledger;
+        self.last = content.last;
+        self.membership = content.membership;
+        self.replica.remember_root(&view);
+        self.replica.set_current_snapshot(meta.clone(), file);
+        let applied = self.last.map_or(0, |id| id.index + 1);
+        self.replica.publish(view, applied);
+        self.check_expected()
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOfGroup>> {
+        Ok(self
+            .replica
+            .current_snapshot()
+            .map(|(meta, snapshot)| Snapshot { meta, snapshot }))
+    }
+}
+
+pub(crate) type SnapshotOfGroup = openraft::alias::SnapshotOf<Group, SnapshotFile>;
+
+/// A frozen state on its way to a file.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    replica: Arc<Replica>,
+    content: Content,
+}
+
+impl RaftSnapshotBuilder<Group> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOfGroup> {
+        // The Raft log is purged behind a snapshot, so what the snapshot does not hold must be in bundles by then.
+        let (size, _) = ledger::head(&self.content.ledger);
+        self.replica.tlog.durable(size / LEAVES).await;
+
+        let content = self.content.clone();
+        let replica = Arc::clone(&self.replica);
+        let meta = content.meta();
+        let snapshot = self
+            .replica
+            .blocking
+            .run(move || replica.snapshots.write(&content))
+            .await?;
+        self.replica.set_current_snapshot(meta.clone(), snapshot.clone());
+        Ok(Snapshot { meta, snapshot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use openraft::entry::RaftEntry as _;
+
+    use super::*;
+    use crate::blocking::Blocking;
+    use crate::disk::StdDisk;
+    use crate::ledger::{ClusterId, Digest};
+    use crate::snapshot::Snapshots;
+    use crate::tlog::Tlog;
+    use crate::types::{Entry, Proposal, log_id};
+
+    fn machine(folder: &std::path::Path, expected: Option<Checkpoint>) -> Machine {
+        let disk = Arc::new(StdDisk);
+        let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
+        let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
+        let content = Content {
+            last: None,
+            membership: StoredMembership::default(),
+            ledger: Ledger::new(),
+            open_leaves: Vec::new(),
+        };
+        let view = View::new(content.ledger.clone(), None);
+        let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
+        Machine::new(replica, content, expected).unwrap()
+    }
+
+    async fn apply(machine: &mut Machine, index: u64, payload: Payload) -> io::Result<()> {
+        let entry = Entry::new(log_id(1, 1, index), payload);
+        machine.apply(stream::iter([Ok((entry, None))])).await
+    }
+
+    #[tokio::test]
+    async fn a_replay_that_gives_another_root_than_before_the_restart_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut expected = Checkpoint {
+            raft_index: 2,
+            log_size: 0,
+            root: Digest::of(b""),
+        };
+        let mut same = machine(folder.path(), Some(expected));
+        for index in 0..4 {
+            apply(&mut same, index, EntryPayload::Blank).await.unwrap();
+        }
+        expected.root = Digest::of(b"something else");
+        let mut other = machine(folder.path(), Some(expected));
+        apply(&mut other, 0, EntryPayload::Blank).await.unwrap();
+        apply(&mut other, 1, EntryPayload::Blank).await.unwrap();
+        let error = apply(&mut other, 2, EntryPayload::Blank).await.unwrap_err();
+        assert!(error.to_string().contains("differs from what it was"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_committed_entry_that_cannot_be_read_stops_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut machine = machine(folder.path(), None);
+        let newer = EntryPayload::Normal(Proposal::of(&[vec![255, 1, 2]]));
+        let error = apply(&mut machine, 0, newer).await.unwrap_err();
+        assert!(error.to_string().contains("a newer version of the program"), "{error}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Reading the ledger: what this replica has applied, or what everybody had decided when the read began.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use portcullis_proto::internal::v1 as pb;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::consensus::Consensus;
+use crate::errors::ReadError;
+use crate::leadership::{Leadership, address_of};
+use crate::peers::Class;
+use crate::replica::View;
+
+/// How long a linearizable read tries.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one try may take: a leader that was cut off must not use up the whole time.
+const TRY: Duration = Duration::from_millis(800);
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Consensus {
+    /// The ledger as this replica has applied it. Costs nothing; may be behind.
+    pub fn view(&self) -> Arc<View> {
+        self.replica().view.load_full()
+    }
+
+    /// The ledger; when `linearizable`, with everything that was acknowledged anywhere before this call: the leader confirms
+    /// with a quorum that it leads, and this replica catches up to its commit.
+    ///
+    /// # Errors
+    /// [`ReadError::NoQuorum`] after 5 s, [`ReadError::Stopped`].
+    pub async fn read(&self, linearizable: bool) -> Result<Arc<View>, ReadError> {
+        if !linearizable {
+            return Ok(self.view());
+        }
+        let start = Instant::now();
+        let deadline = start + PATIENCE;
+        let late = || ReadError::NoQuorum {
+            waited: start.elapsed(),
+        };
+        let mut leadership = self.leadership();
+        while Instant::now() < deadline {
+            let until = deadline.min(Instant::now() + TRY);
+            let leader = leadership.borrow_and_update().leader;
+            let index = match leader {
+                Some(leader) if leader == self.node() => self.read_index(until).await,
+                Some(leader) => self.read_index_of(leader, until).await,
+                None => None,
+            };
+            if let Some(index) = index {
+                let mut applied = self.replica().applied.subscribe();
+                return match timeout_at(deadline, applied.wait_for(|applied| *applied > index)).await {
+                    Ok(Ok(_)) => Ok(self.view()),
+                    Ok(Err(_)) => Err(ReadError::Stopped),
+                    Err(_) => Err(late()),
+                };
+            }
+            if self.stopped().is_cancelled() || self.replica().fatal.borrow().is_some() {
+                return Err(ReadError::Stopped);
+            }
+            pause(&mut leadership, deadline).await;
+        }
+        Err(late())
+    }
+
+    /// The index that a read on any node has to wait for, if this node leads and a quorum says so.
+    pub(crate) async fn read_index(&self, until: Instant) -> Option<u64> {
+        let linearizer = timeout_at(until, self.raft().get_read_linearizer(ReadPolicy::ReadIndex)).await;
+        linearizer.ok()?.ok().map(|linearizer| linearizer.read_log_id().index())
+    }
+
+    async fn read_index_of(&self, leader: u64, until: Instant) -> Option<u64> {
+        let address = address_of(self.raft(), leader)?;
+        let mut client = self.peers().client(&address, Class::Control);
+        let request = self.peers().request(leader, pb::ReadIndexRequest {});
+        let response = timeout_at(until, client.read_index(request)).await;
+        response.ok()?.ok().map(|response| response.into_inner().index)
+    }
+}
+
+async fn pause(leadership: &mut watch::Receiver<Leadership>, deadline: Instant) {
+    let until = deadline.min(Instant::now() + PAUSE);
+    tokio::select! {
+        () = sleep_until(until) => {}
+        changed = leadership.changed() => if changed.is_err() {
+            sleep_until(until).await;
+        },
+    }
+}

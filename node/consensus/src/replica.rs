@@ -1,0 +1,128 @@
+//! What one replica knows and shows: the newest view of the ledger, the decision log, and whether it has to stop.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::agreement::{Agreement, Roots};
+use crate::blocking::Blocking;
+use crate::ledger::{self, Digest, Ledger};
+use crate::snapshot::{SnapshotFile, Snapshots};
+use crate::tlog::Tlog;
+use crate::types::{LogId, SnapshotMeta};
+
+/// The ledger as it was after one Raft entry. Never changes; cheap to hold.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Everything that is decided.
+    pub ledger: Ledger,
+    /// Index of the last Raft entry in it; 0 also before the first.
+    pub raft_index: u64,
+    /// Leaves in the decision log.
+    pub log_size: u64,
+    /// Root of the decision log.
+    pub root: Digest,
+}
+
+impl View {
+    pub(crate) fn new(ledger: Ledger, last: Option<LogId>) -> Self {
+        let (log_size, root) = ledger::head(&ledger);
+        View {
+            ledger,
+            raft_index: last.map_or(0, |id| id.index),
+            log_size,
+            root,
+        }
+    }
+}
+
+/// Shared by apply, which writes, and everything else, which reads.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) view: ArcSwap<View>,
+    /// Raft entries applied: the index of the last one plus one.
+    pub(crate) applied: watch::Sender<u64>,
+    /// Leaves in the decision log.
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) tlog: Arc<Tlog>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) blocking: Blocking,
+    /// Why the node has to stop, once it has to.
+    pub(crate) fatal: watch::Sender<Option<String>>,
+    roots: Mutex<Roots>,
+    current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
+}
+
+impl Replica {
+    pub(crate) fn new(view: View, tlog: Tlog, snapshots: Snapshots, blocking: Blocking) -> Self {
+        let replica = Replica {
+            applied: watch::channel(0).0,
+            changes: watch::channel(view.log_size).0,
+            view: ArcSwap::from_pointee(view),
+            tlog: Arc::new(tlog),
+            snapshots,
+            blocking,
+            fatal: watch::channel(None).0,
+            roots: Mutex::default(),
+            current: Mutex::default(),
+        };
+        replica.remember_root(&replica.view.load());
+        replica
+    }
+
+    /// Shows a new view to everyone.
+    pub(crate) fn publish(&self, view: View, applied: u64) {
+        let size = view.log_size;
+        self.view.store(Arc::new(view));
+        self.applied.send_replace(applied);
+        self.changes.send_if_modified(|current| {
+            let grown = *current != size;
+            *current = size;
+            grown
+        });
+    }
+
+    pub(crate) fn remember_root(&self, view: &View) {
+        self.remember(view.log_size, view.root);
+    }
+
+    pub(crate) fn remember(&self, size: u64, root: Digest) {
+        lock(&self.roots).push(size, root);
+    }
+
+    pub(crate) fn check_root(&self, size: u64, root: &Digest) -> Agreement {
+        lock(&self.roots).check(size, root)
+    }
+
+    pub(crate) fn current_snapshot(&self) -> Option<(SnapshotMeta, SnapshotFile)> {
+        lock(&self.current).clone()
+    }
+
+    /// Takes note of a snapshot on disk unless a newer one is there.
+    pub(crate) fn set_current_snapshot(&self, meta: SnapshotMeta, file: SnapshotFile) {
+        let mut current = lock(&self.current);
+        if current
+            .as_ref()
+            .is_none_or(|(old, _)| old.last_log_id <= meta.last_log_id)
+        {
+            *current = Some((meta, file));
+        }
+    }
+
+    /// The node has to stop. The first reason stays.
+    pub(crate) fn stop_for(&self, reason: impl Into<String>) {
+        self.fatal.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(reason.into());
+            }
+            first
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the locks guard is changed in steps that cannot panic half way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,199 @@
+//! The store of indexes on sled.
+//!
+//! sled's `flush` writes but does not make durable (on Linux it never calls fsync), so a checkpoint is `flush` and then
+//! `fdatasync` on a descriptor of our own of its file. A store that does not open is moved aside and made again.
+
+use std::fs::File;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+
+use crate::state_store::{CHECKPOINT, Checkpoint, StateBatch, StateStore};
+
+/// Name of the one tree.
+const TREE: &[u8] = b"state-1";
+/// Memory for pages, bytes; sled uses several times as much.
+const CACHE: u64 = 32 << 20;
+
+/// An opened store.
+#[derive(Debug)]
+pub(crate) struct SledStore {
+    db: sled::Db,
+    tree: sled::Tree,
+    file: File,
+}
+
+impl SledStore {
+    /// Opens the store; one that cannot be opened is moved aside and an empty one takes its place.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        match Self::try_open(folder) {
+            Ok(store) => Ok(store),
+            Err(error) => {
+                let aside = move_aside(folder)?;
+                tracing::error!(
+                    folder = %folder.display(),
+                    aside = %aside.display(),
+                    %error,
+                    "the index store does not open; it was moved aside and is being rebuilt from the decision log"
+                );
+                Self::try_open(folder)
+            }
+        }
+    }
+
+    fn try_open(folder: &Path) -> io::Result<Self> {
+        let config = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE)
+            .flush_every_ms(None);
+        // sled asserts in its recovery code; damage must not take the node down.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let db = config.open()?;
+            let tree = db.open_tree(TREE)?;
+            // Reads the checkpoint too: a page that is damaged shows here.
+            tree.get(CHECKPOINT)?;
+            Ok::<_, sled::Error>((db, tree))
+        }));
+        let (db, tree) = opened
+            .map_err(|_| io::Error::other("sled panicked while it recovered"))?
+            .map_err(error)?;
+        let file = File::open(folder.join("db"))?;
+        // sled does not make its own creation durable.
+        File::open(folder)?.sync_all()?;
+        Ok(SledStore { db, tree, file })
+    }
+}
+
+/// Gives the folder another name, beside it.
+pub(crate) fn move_aside(folder: &Path) -> io::Result<PathBuf> {
+    for number in 1.. {
+        let mut name = folder.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        let aside = PathBuf::from(name);
+        if !aside.exists() {
+            std::fs::rename(folder, &aside)?;
+            return Ok(aside);
+        }
+    }
+    unreachable!("there is always a number that is free")
+}
+
+impl StateStore for SledStore {
+    fn checkpoint(&self) -> io::Result<Option<Checkpoint>> {
+        self.tree
+            .get(CHECKPOINT)
+            .map_err(error)?
+            .map(|bytes| Checkpoint::decode(&bytes))
+            .transpose()
+    }
+
+    fn apply(&self, batch: StateBatch) -> io::Result<()> {
+        let mut changes = sled::Batch::default();
+        for key in batch.keys {
+            changes.insert(key, &[]);
+        }
+        if let Some(checkpoint) = batch.checkpoint {
+            changes.insert(CHECKPOINT, checkpoint.encode());
+        }
+        self.tree.apply_batch(changes).map_err(error)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.tree.flush().map_err(error)?;
+        self.file.sync_data()
+    }
+
+    fn keys(&self, prefix: &[u8], from: &[u8], max: usize) -> io::Result<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        for item in self.tree.range(from..) {
+            let (key, _) = item.map_err(error)?;
+            if !key.starts_with(prefix) || keys.len() == max {
+                break;
+            }
+            keys.push(key.to_vec());
+        }
+        Ok(keys)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+fn error(error: sled::Error) -> io::Error {
+    match error {
+        sled::Error::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_domain::equipment::EquipmentId;
+    use portcullis_domain::id::InspectionNo;
+
+    use crate::ledger::{Digest, Subjects};
+    use crate::state_store::{container_prefix, inspection_prefix, number_at_end};
+
+    fn batch() -> StateBatch {
+        let mut batch = StateBatch::default();
+        for (entry, inspection) in [(0, 7), (1, 8), (2, 7), (300, 7)] {
+            let subjects = Subjects {
+                inspections: vec![InspectionNo(inspection)],
+                equipment: Some(EquipmentId::new("MSKU1234565").unwrap()),
+                lane: None,
+            };
+            batch.add(entry, &subjects);
+        }
+        batch.checkpoint = Some(Checkpoint {
+            raft_index: 9,
+            log_size: 301,
+            root: Digest([3; 32]),
+        });
+        batch
+    }
+
+    #[test]
+    fn entries_are_found_by_inspection_and_inspections_by_container_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        store.apply(batch()).unwrap();
+        store.flush().unwrap();
+        drop(store);
+
+        let store = SledStore::open(&path).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), batch().checkpoint);
+        let numbers = |prefix: &[u8]| -> Vec<u64> {
+            let keys = store.keys(prefix, prefix, 10).unwrap();
+            keys.iter().map(|key| number_at_end(key).unwrap()).collect()
+        };
+        assert_eq!(numbers(&inspection_prefix(7)), [0, 2, 300]);
+        assert_eq!(numbers(&inspection_prefix(9)), [0; 0]);
+        assert_eq!(
+            numbers(&container_prefix(&EquipmentId::new("MSKU1234565").unwrap())),
+            [7, 8]
+        );
+        assert_eq!(
+            numbers(&container_prefix(&EquipmentId::new("MSKU123456").unwrap())),
+            [0; 0]
+        );
+    }
+
+    #[test]
+    fn a_store_that_does_not_open_is_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        store.apply(batch()).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        std::fs::remove_file(path.join("db")).unwrap();
+        std::fs::create_dir(path.join("db")).unwrap();
+
+        let store = SledStore::open(&path).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), None);
+        assert!(folder.path().join("sled.damaged-1").exists());
+    }
+}

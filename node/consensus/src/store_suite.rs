@@ -1,0 +1,49 @@
+//! openraft's own tests for stores, on ours.
+
+use std::sync::Arc;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+
+use crate::blocking::Blocking;
+use crate::disk::StdDisk;
+use crate::ledger::{ClusterId, Ledger};
+use crate::log_store::{LogSettings, LogStore};
+use crate::machine::Machine;
+use crate::replica::{Replica, View};
+use crate::snapshot::{Content, Snapshots};
+use crate::tlog::Tlog;
+use crate::types::{Group, StoredMembership};
+
+struct OnDisk;
+
+impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<Group>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            path
+        };
+        let log = LogStore::open(&path("raft"), &LogSettings::default()).unwrap();
+        let disk = Arc::new(StdDisk);
+        let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
+        let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
+        let content = Content {
+            last: None,
+            membership: StoredMembership::default(),
+            ledger: Ledger::new(),
+            open_leaves: Vec::new(),
+        };
+        let view = View::new(content.ledger.clone(), None);
+        let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
+        let machine = Machine::new(replica, content, None).unwrap();
+        Ok((folder, log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_and_the_state_machine_pass_the_suite_of_openraft() {
+    Suite::test_all(OnDisk).await.unwrap();
+}

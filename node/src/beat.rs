@@ -1,0 +1,288 @@
+//! Heartbeats between nodes, outside Raft: who is there, how far its log is, whether its roots and its clock agree.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_config::LivenessSection;
+use portcullis_consensus::{Agreement, Connector, Consensus};
+use portcullis_domain::id::{BootId, ClusterId, NodeId};
+use portcullis_proto::internal::v1 as pb;
+use portcullis_proto::internal::v1::heartbeat_service_client::HeartbeatServiceClient;
+use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatService;
+use portcullis_wire::beat::{Beat, BeatAnswer, Load, LogPoint, decode_beat, decode_beat_answer, encode_beat, encode_beat_answer};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::clock::{PortTime, unix_ms};
+use crate::link::HostSlot;
+
+/// A node whose clock is off the majority by more does not lead.
+const CLOCK_OFF_MS: i64 = 2_000;
+
+/// What the last heartbeat of a node said.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// When it came.
+    pub at: Instant,
+    /// What it said.
+    pub beat: Beat,
+}
+
+/// What is known of the other nodes from their heartbeats and from their answers to ours.
+#[derive(Debug, Default)]
+struct Table {
+    heard: BTreeMap<NodeId, Heard>,
+    answered: BTreeMap<NodeId, Answered>,
+    differing: BTreeMap<NodeId, u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    at: Instant,
+    offset_ms: i64,
+}
+
+/// Sends, takes in and judges heartbeats.
+#[derive(Clone)]
+pub struct Beats {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: ClusterId,
+    node: NodeId,
+    boot: BootId,
+    address: String,
+    capacity: u32,
+    nodes: usize,
+    timing: LivenessSection,
+    port_time: PortTime,
+    consensus: Consensus,
+    host: HostSlot,
+    table: Mutex<Table>,
+    quorum: watch::Sender<bool>,
+}
+
+/// Who this node is, for its heartbeats.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+    /// Its process.
+    pub boot: BootId,
+    /// Where it is reached.
+    pub address: String,
+    /// Relative capacity.
+    pub capacity: u32,
+}
+
+impl Beats {
+    /// Starts sending to `peers` until `stop`.
+    pub fn start(
+        me: Sender,
+        peers: Vec<(NodeId, String)>,
+        connector: &Connector,
+        timing: LivenessSection,
+        port_time: PortTime,
+        consensus: Consensus,
+        host: HostSlot,
+        stop: &CancellationToken,
+    ) -> Self {
+        let alone = peers.is_empty();
+        let beats = Self {
+            inner: Arc::new(Inner {
+                cluster: me.cluster,
+                node: me.node,
+                boot: me.boot,
+                address: me.address,
+                capacity: me.capacity,
+                nodes: peers.len() + 1,
+                timing,
+                port_time,
+                consensus,
+                host,
+                table: Mutex::default(),
+                quorum: watch::channel(alone).0,
+            }),
+        };
+        for (node, address) in peers {
+            tokio::spawn(beats.clone().send(node, HeartbeatServiceClient::new(connector(&address)), stop.clone()));
+        }
+        tokio::spawn(beats.clone().judge(stop.clone()));
+        beats
+    }
+
+    /// Whether a majority, this node included, has answered lately.
+    pub fn quorum(&self) -> watch::Receiver<bool> {
+        self.inner.quorum.subscribe()
+    }
+
+    /// The last heartbeat of another node.
+    pub fn heard(&self, node: NodeId) -> Option<Heard> {
+        self.table().heard.get(&node).cloned()
+    }
+
+    /// How far another node's clock is ahead of this one's, milliseconds.
+    pub fn clock_offset_ms(&self, node: NodeId) -> Option<i64> {
+        self.table().answered.get(&node).map(|answered| answered.offset_ms)
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node's own heartbeat.
+    pub fn beat(&self) -> Beat {
+        let inner = &self.inner;
+        let view = inner.consensus.view();
+        let leadership = *inner.consensus.leadership().borrow();
+        let host = inner.host.load();
+        Beat {
+            cluster: inner.cluster,
+            node: inner.node,
+            boot: inner.boot,
+            applied: view.ledger.number(),
+            head: LogPoint { size: view.log_size, root: view.root },
+            checkpoints: Vec::new(),
+            port_time: inner.port_time.now(),
+            unix_time_ms: unix_ms(),
+            load: Load {
+                actors: host.as_ref().map_or(0, |host| u32::try_from(host.running().len()).unwrap_or(u32::MAX)),
+                memory_bytes: resident_bytes(),
+                ..Load::default()
+            },
+            term: leadership.term,
+            leads: leadership.leader == Some(inner.node.0),
+            address: inner.address.clone(),
+            capacity: inner.capacity,
+            version: crate::process::CLUSTER_VERSION,
+        }
+    }
+
+    async fn send(
+        self,
+        to: NodeId,
+        mut client: HeartbeatServiceClient<tonic::transport::Channel>,
+        stop: CancellationToken,
+    ) {
+        let mut ticks = tokio::time::interval(self.inner.timing.beat);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let mut request = Request::new(encode_beat(&self.beat()));
+            let within = self.inner.timing.beat.max(Duration::from_millis(100)) * 2;
+            request.set_timeout(within);
+            let sent = unix_ms();
+            let Ok(Ok(response)) = tokio::time::timeout(within, client.beat(request)).await else { continue };
+            let Ok(answer) = decode_beat_answer(response.into_inner()) else { continue };
+            let middle = i64::try_from(sent.midpoint(unix_ms())).unwrap_or(i64::MAX);
+            let offset_ms = i64::try_from(answer.unix_time_ms).unwrap_or(i64::MAX).saturating_sub(middle);
+            self.table().answered.insert(to, Answered { at: Instant::now(), offset_ms });
+            self.count();
+        }
+    }
+
+    /// Counts who answered lately.
+    fn count(&self) {
+        let now = Instant::now();
+        let there = 1 + self
+            .table()
+            .answered
+            .values()
+            .filter(|answered| now.duration_since(answered.at) <= self.inner.timing.suspend)
+            .count();
+        let has = 2 * there > self.inner.nodes;
+        self.inner.quorum.send_if_modified(|quorum| {
+            let changed = *quorum != has;
+            *quorum = has;
+            changed
+        });
+    }
+
+    /// Notices silence, a clock that is off, and a log that differs from the majority's.
+    async fn judge(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.inner.timing.beat);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            self.count();
+            let differing = self.table().differing.len();
+            if 2 * differing > self.inner.nodes {
+                self.inner.consensus.stop_for(
+                    "the decision log of this node differs from that of the majority; keep its data folder for the \
+                     auditors, remove the node from the cluster and add a new one with a new id",
+                );
+                return;
+            }
+            self.yield_if_clock_is_off().await;
+        }
+    }
+
+    async fn yield_if_clock_is_off(&self) {
+        if !self.inner.consensus.leads() {
+            return;
+        }
+        let (off, right) = {
+            let table = self.table();
+            let off = table.answered.values().filter(|peer| peer.offset_ms.abs() > CLOCK_OFF_MS).count();
+            let right = table.answered.iter().max_by_key(|(_, peer)| peer.at).map(|(node, _)| *node);
+            (off, right)
+        };
+        if let Some(to) = right.filter(|_| 2 * off > self.inner.nodes) {
+            tracing::error!(%to, "this node's clock is off the majority's by more than 2 s; leadership goes elsewhere");
+            if let Err(error) = self.inner.consensus.transfer_leader(to.0, Duration::from_secs(2)).await {
+                tracing::warn!(%error, "leadership could not be handed over");
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl HeartbeatService for Beats {
+    async fn beat(&self, request: Request<pb::BeatRequest>) -> Result<Response<pb::BeatResponse>, Status> {
+        let beat = decode_beat(request.into_inner()).map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        if beat.cluster != self.inner.cluster {
+            return Err(Status::failed_precondition("cluster_id: the heartbeat is of another cluster; check the peers"));
+        }
+        let (node, boot) = (beat.node, beat.boot);
+        match self.inner.consensus.check_root(beat.head.size, &beat.head.root) {
+            Agreement::Different => {
+                tracing::error!(%node, size = beat.head.size, "the decision logs of two nodes differ");
+                self.table().differing.insert(node, beat.head.size);
+            }
+            Agreement::Same => {
+                self.table().differing.remove(&node);
+            }
+            Agreement::Unknown => {}
+        }
+        self.table().heard.insert(node, Heard { at: Instant::now(), beat });
+        if let Some(host) = self.inner.host.load_full() {
+            host.node_seen(node, boot);
+        }
+        Ok(Response::new(encode_beat_answer(&BeatAnswer {
+            node: self.inner.node,
+            boot: self.inner.boot,
+            port_time: self.inner.port_time.now(),
+            unix_time_ms: unix_ms(),
+        })))
+    }
+}
+
+/// Memory that this process has resident, as the kernel says; 0 where it does not.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}

@@ -1,0 +1,232 @@
+//! A simulated device: attaches to its lane over gRPC, as a real one would, and signs what it reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ed25519_dalek::{Signer, SigningKey};
+use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::evidence::Modality;
+use portcullis_domain::id::{DeviceId, InspectionNo, LaneId, PassNo, SampleNo};
+use portcullis_domain::lane::DeviceKind;
+use portcullis_domain::message::{FromDevice, ToDevice};
+use portcullis_domain::reading::{Reading, ReadingContent, ReadingHeader, SignedReading};
+use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::lane_service_client::LaneServiceClient;
+use portcullis_simulator::{PortPlan, ReadingSource};
+use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_lane_message, encode_device_message};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::rpc::Nodes;
+use crate::clock::PortTime;
+
+/// A node pings several times a second; one that is silent for longer is given up.
+const SILENCE: Duration = Duration::from_millis(2500);
+/// Messages that may wait for the socket.
+const OUTBOX: usize = 64;
+
+/// What all devices of a demo share.
+pub(super) struct Port {
+    pub(super) plan: PortPlan,
+    pub(super) source: ReadingSource,
+    pub(super) clock: PortTime,
+    pub(super) nodes: Nodes,
+    /// Barrier orders that were older than one seen before, and so refused.
+    pub(super) stale_orders: AtomicU64,
+    pub(super) stop: CancellationToken,
+}
+
+/// One device.
+pub(super) struct Device {
+    pub(super) id: DeviceId,
+    pub(super) lane: LaneId,
+    pub(super) kind: DeviceKind,
+    pub(super) key: SigningKey,
+}
+
+/// A device with what it remembers between attachments.
+struct Running {
+    device: Arc<Device>,
+    port: Arc<Port>,
+    boot: u64,
+    sequence: Arc<AtomicU64>,
+    last_order: (u64, u64),
+    measuring: Option<Measuring>,
+}
+
+/// A pass that the device measures.
+struct Measuring {
+    inspection: InspectionNo,
+    pass: PassNo,
+    task: JoinHandle<()>,
+}
+
+impl Device {
+    /// Attaches, and attaches again, until the demo ends.
+    pub(super) fn start(self, port: Arc<Port>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut running = Running {
+                boot: crate::clock::unix_ms(),
+                sequence: Arc::new(AtomicU64::new(0)),
+                last_order: (0, 0),
+                measuring: None,
+                device: Arc::new(self),
+                port: port.clone(),
+            };
+            // Devices of one lane start at different nodes.
+            let mut turn = running.device.lane.0 as usize + running.device.id.as_str().len();
+            while !port.stop.is_cancelled() {
+                let attached = tokio::select! {
+                    () = port.stop.cancelled() => break,
+                    attached = running.attach(turn) => attached,
+                };
+                running.end_measuring();
+                if !attached {
+                    turn += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+    }
+}
+
+impl Running {
+    /// One attachment, until it ends. True if the lane took the device: then the same node is asked again.
+    async fn attach(&mut self, turn: usize) -> bool {
+        let (outbox, messages) = mpsc::channel(OUTBOX);
+        let hello = DeviceFrame::Hello(Hello {
+            lane: self.device.lane,
+            device: self.device.id.clone(),
+            boot: self.boot,
+        });
+        if outbox.try_send(encode_device_message(&hello)).is_err() {
+            return false;
+        }
+        let mut client = LaneServiceClient::new(self.port.nodes.nth(turn));
+        let Ok(Ok(response)) = timeout(SILENCE, client.attach(ReceiverStream::new(messages))).await else {
+            return false;
+        };
+        let mut incoming = response.into_inner();
+        let mut welcome = false;
+        while let Ok(Ok(Some(message))) = timeout(SILENCE, incoming.message()).await {
+            match decode_lane_message(message) {
+                Ok(LaneFrame::Ping(nonce)) => {
+                    if outbox.send(encode_device_message(&DeviceFrame::Pong(nonce))).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(LaneFrame::Message(ToDevice::Detached { reason })) => {
+                    tracing::debug!(device = %self.device.id, reason, "detached");
+                    break;
+                }
+                Ok(LaneFrame::Message(message)) => {
+                    welcome |= matches!(message, ToDevice::Welcome { .. });
+                    self.hear(message, &outbox);
+                }
+                Err(invalid) => tracing::warn!(device = %self.device.id, %invalid, "a message was not understood"),
+            }
+        }
+        welcome
+    }
+
+    fn hear(&mut self, message: ToDevice, outbox: &mpsc::Sender<pb::DeviceMessage>) {
+        match (self.device.kind, message) {
+            (DeviceKind::Controller, ToDevice::CallUp { equipment, .. }) => self.drive_up(equipment, outbox.clone()),
+            (DeviceKind::Controller, ToDevice::Barrier { lane_epoch, entry, .. }) => {
+                let order = (lane_epoch.0, entry.0);
+                if order < self.last_order {
+                    self.port.stale_orders.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    self.last_order = order;
+                }
+            }
+            (DeviceKind::Sensor(modality), ToDevice::Start { inspection, equipment, pass, .. }) => {
+                self.end_measuring();
+                self.measure(modality, inspection, equipment, pass, outbox.clone());
+            }
+            (DeviceKind::Sensor(_), ToDevice::Stop { inspection, .. }) => {
+                if let Some(measuring) = self.measuring.take_if(|measuring| measuring.inspection == inspection) {
+                    measuring.task.abort();
+                    let ended = FromDevice::PassEnded { inspection, pass: measuring.pass };
+                    let outbox = outbox.clone();
+                    tokio::spawn(async move {
+                        let _ = outbox.send(encode_device_message(&DeviceFrame::Message(ended))).await;
+                    });
+                }
+            }
+            (_, ToDevice::Refused { reason, detail, .. }) => {
+                tracing::debug!(device = %self.device.id, reason, detail, "refused");
+            }
+            _ => {}
+        }
+    }
+
+    /// The truck needs its time from the waiting area to the lane.
+    fn drive_up(&self, equipment: EquipmentId, outbox: mpsc::Sender<pb::DeviceMessage>) {
+        let port = self.port.clone();
+        tokio::spawn(async move {
+            let travel_ms = port.plan.visit(&equipment).map_or(60_000, portcullis_simulator::Visit::travel_ms);
+            tokio::time::sleep(port.clock.0.real_wait(travel_ms)).await;
+            let arrived = DeviceFrame::Message(FromDevice::Arrived { equipment });
+            let _ = outbox.send(encode_device_message(&arrived)).await;
+        });
+    }
+
+    fn measure(
+        &mut self,
+        modality: Modality,
+        inspection: InspectionNo,
+        equipment: EquipmentId,
+        pass: PassNo,
+        outbox: mpsc::Sender<pb::DeviceMessage>,
+    ) {
+        let (device, port) = (self.device.clone(), self.port.clone());
+        let (boot, sequence) = (self.boot, self.sequence.clone());
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            if let Some(visit) = port.plan.visit(&equipment) {
+                for (sample, content) in port.source.readings(modality, visit) {
+                    let due = started + port.clock.0.real_wait(ReadingSource::captured_after_ms(sample));
+                    tokio::time::sleep_until(due).await;
+                    let background = matches!(content, ReadingContent::RadiationBackground(_));
+                    let reading = Reading {
+                        header: ReadingHeader {
+                            device: device.id.clone(),
+                            boot,
+                            sequence: sequence.fetch_add(1, Ordering::Relaxed) + 1,
+                            captured_at: port.clock.now(),
+                            inspection: (!background).then_some(inspection),
+                            equipment: (!background).then(|| equipment.clone()),
+                            sample: if background { SampleNo(0) } else { sample },
+                        },
+                        content,
+                    };
+                    let message = FromDevice::Reading(sign(&device.key, &reading));
+                    if outbox.send(encode_device_message(&DeviceFrame::Message(message))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            let ended = DeviceFrame::Message(FromDevice::PassEnded { inspection, pass });
+            let _ = outbox.send(encode_device_message(&ended)).await;
+        });
+        self.measuring = Some(Measuring { inspection, pass, task });
+    }
+
+    fn end_measuring(&mut self) {
+        if let Some(measuring) = self.measuring.take() {
+            measuring.task.abort();
+        }
+    }
+}
+
+/// Signs a reading as its device.
+pub fn sign(key: &SigningKey, reading: &Reading) -> SignedReading {
+    let mut signed = SignedReading { body: portcullis_wire::reading::encode_reading(reading), signature: Vec::new() };
+    signed.signature = key.sign(&signed.digest().0).to_bytes().to_vec();
+    signed
+}

@@ -1,0 +1,85 @@
+//! What a new cluster is told once, and what the configuration says about lanes: proposed by whoever leads.
+
+use std::time::Duration;
+
+use portcullis_config::NodeConfig;
+use portcullis_consensus::Consensus;
+use portcullis_domain::codec::to_bytes;
+use portcullis_domain::command::{ClusterCommand, CommandBody, ExternalBody, ExternalCommand};
+use portcullis_domain::id::{ClusterId, Digest, Principal, RequestId, SourceId};
+use portcullis_domain::ledger::Ledger;
+use portcullis_domain::policy::Policy;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::unstamped;
+
+/// How soon something that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Founds the cluster and defines the configured lanes, as long as this node leads and something is missing.
+pub async fn run(config: NodeConfig, cluster: ClusterId, consensus: Consensus, stop: CancellationToken) {
+    let mut leadership = consensus.leadership();
+    loop {
+        leadership.borrow_and_update();
+        if consensus.leads() {
+            let view = consensus.view();
+            let wanted = missing(&config, cluster, &view.ledger);
+            if !wanted.is_empty() {
+                let commands = wanted.into_iter().map(|body| unstamped(body, String::new())).collect();
+                for answer in consensus.propose(commands).await {
+                    match answer {
+                        Ok(outcome) => {
+                            if let Some(refusal) = outcome.refusal() {
+                                tracing::warn!(%refusal, "the configuration was not taken over");
+                            }
+                        }
+                        Err(error) => tracing::debug!(%error, "the configuration is proposed again"),
+                    }
+                }
+                let leads_on = tokio::time::timeout(AGAIN, stop.cancelled()).await;
+                if leads_on.is_ok() {
+                    return;
+                }
+                if !missing(&config, cluster, &consensus.view().ledger).is_empty() {
+                    continue;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Commands that bring the ledger to what the configuration says. Lanes that are busy keep their definition until the next
+/// leader looks, and lanes that the configuration does not name stay.
+fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<CommandBody> {
+    if ledger.cluster().is_none() {
+        let found = ClusterCommand::Found { cluster, policy: Policy::first() };
+        return vec![CommandBody::Cluster(found)];
+    }
+    let (Ok(source), Ok(principal)) = (SourceId::new("configuration"), Principal::new("configuration")) else {
+        return Vec::new();
+    };
+    config
+        .lanes
+        .iter()
+        .filter(|spec| {
+            ledger
+                .lane(spec.id)
+                .is_none_or(|lane| lane.spec != **spec && lane.next.is_none() && lane.current.is_none())
+        })
+        .filter_map(|spec| {
+            // The ledger's number keeps a definition that comes back later from being taken for a repetition.
+            let digest = Digest::of(&to_bytes(spec)).to_string();
+            let request = RequestId::new(format!("{}-{}-{}", spec.id, &digest[..16], ledger.number().0)).ok()?;
+            Some(CommandBody::External(ExternalCommand {
+                source: source.clone(),
+                request,
+                principal: principal.clone(),
+                body: ExternalBody::DefineLane(spec.clone()),
+            }))
+        })
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! The link: one bidirectional stream for each ordered pair of nodes.
+//!
+//! The node that dials sends its actors' messages and the frames of devices that attached to it; the node that answers
+//! sends back credits, refusals and what its lanes tell those devices. Credits bound what may be under way (HTTP/2 windows
+//! count bytes, not messages, and would let one class starve the other). A message is told at most once; whatever must not
+//! be lost is ledger state.
+
+mod dial;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use portcullis_actors::{Host, Link, LinkError};
+use portcullis_consensus::Connector;
+use portcullis_domain::id::{BootId, ClusterId, CommandNo, DeviceId, Epoch, LaneId, NodeId};
+use portcullis_domain::message::{Envelope, FromDevice, ToDevice};
+use portcullis_proto::internal::v1 as pb;
+use portcullis_wire::link::{Class, Frame, Hello, encode_frame};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use serve::LinkServer;
+
+/// The version of the link's frames that this program speaks.
+const PROTO: u32 = 1;
+/// Messages of actors that may be under way to one node.
+const ACTOR_WINDOW: u32 = 512;
+/// Frames of devices that may be under way to one node.
+const DEVICE_WINDOW: u32 = 512;
+/// How long the first frame of either side may take.
+const HELLO_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who speaks on a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Speaker {
+    /// The cluster; links between clusters are refused.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+    /// Its process.
+    pub boot: BootId,
+}
+
+/// Where the actors of this process are found: none before they start and while they start again.
+pub type HostSlot = Arc<ArcSwapOption<Host>>;
+
+/// All links that this node dials.
+#[derive(Clone)]
+pub struct Links {
+    peers: Arc<BTreeMap<NodeId, dial::Dialer>>,
+}
+
+/// A device's route to a lane on another node. Dropping it detaches the device.
+#[derive(Debug)]
+pub struct RemotePort {
+    attachment: u64,
+    dialer: dial::Dialer,
+    gone: CancellationToken,
+}
+
+impl Links {
+    /// Dials every peer and keeps the streams up until `stop`.
+    pub fn start(
+        me: Speaker,
+        peers: impl IntoIterator<Item = (NodeId, String)>,
+        connector: &Connector,
+        stop: &CancellationToken,
+    ) -> Self {
+        let peers = peers
+            .into_iter()
+            .filter(|(node, _)| *node != me.node)
+            .map(|(node, address)| (node, dial::Dialer::start(me, node, connector(&address), stop.clone())))
+            .collect();
+        Self { peers: Arc::new(peers) }
+    }
+
+    /// Brings a device to its lane's owner.
+    ///
+    /// # Errors
+    /// When there is no link to that node right now.
+    pub fn open_device(
+        &self,
+        node: NodeId,
+        lane: LaneId,
+        epoch: Epoch,
+        device: DeviceId,
+        boot: u64,
+        outgoing: mpsc::Sender<ToDevice>,
+    ) -> Result<RemotePort, LinkError> {
+        self.peers.get(&node).ok_or(LinkError::Unreachable)?.open_device(lane, epoch, device, boot, outgoing)
+    }
+}
+
+impl Link for Links {
+    fn tell(&self, node: NodeId, envelope: Envelope) -> Result<(), LinkError> {
+        self.peers.get(&node).ok_or(LinkError::Unreachable)?.tell(envelope)
+    }
+}
+
+impl RemotePort {
+    /// Sends one frame, waiting for room.
+    ///
+    /// # Errors
+    /// When the link has gone; the device has to attach again.
+    pub async fn deliver(&self, message: FromDevice) -> Result<(), LinkError> {
+        self.dialer.device_in(self.attachment, message).await
+    }
+
+    /// Ends when the link or the lane gave the device up.
+    pub async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+}
+
+impl Drop for RemotePort {
+    fn drop(&mut self) {
+        self.dialer.close_device(self.attachment, "the device detached");
+    }
+}
+
+fn hello(me: Speaker, to: NodeId) -> pb::LinkFrame {
+    encode_frame(&Frame::Hello(Hello {
+        cluster: me.cluster,
+        node: me.node,
+        boot: me.boot,
+        proto_min: PROTO,
+        proto_max: PROTO,
+        applied: CommandNo(0),
+        to,
+    }))
+}
+
+/// Whether the other side is who we expect; the text says what is wrong.
+fn check_hello(me: Speaker, hello: &Hello) -> Result<(), String> {
+    if hello.cluster != me.cluster {
+        return Err(format!("the other node belongs to cluster {}, this one to {}; check the peers", hello.cluster, me.cluster));
+    }
+    if hello.to != me.node {
+        return Err(format!("the call is for {}, but this is {}; check the addresses of peers", hello.to, me.node));
+    }
+    if hello.proto_min > PROTO || hello.proto_max < PROTO {
+        return Err(format!(
+            "the other node speaks link versions {} to {}, this one {PROTO}; upgrade one of them",
+            hello.proto_min, hello.proto_max
+        ));
+    }
+    Ok(())
+}
+
+fn credit(class: Class, count: u32) -> pb::LinkFrame {
+    encode_frame(&Frame::Credit { class, count })
+}
+
+fn close(attachment: u64, reason: &str) -> pb::LinkFrame {
+    encode_frame(&Frame::DeviceClose { attachment, reason: reason.to_owned() })
+}

@@ -1,0 +1,362 @@
+//! One node's process: opens what is on disk, wires consensus, actors, link and services, and stops in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arc_swap::ArcSwapOption;
+use portcullis_actors::{Host, HostConfig, Identity, Ports};
+use portcullis_config::NodeConfig;
+use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, tcp_connector};
+use portcullis_domain::id::{BootId, ClusterId};
+use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatServiceServer;
+use portcullis_proto::internal::v1::link_service_server::LinkServiceServer;
+use portcullis_proto::v1::cluster_service_server::ClusterServiceServer;
+use portcullis_proto::v1::inspection_service_server::InspectionServiceServer;
+use portcullis_proto::v1::lane_service_server::LaneServiceServer;
+use portcullis_proto::v1::log_service_server::LogServiceServer;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::beat::{Beats, Sender};
+use crate::clock::PortTime;
+use crate::link::{HostSlot, LinkServer, Links, Speaker};
+use crate::ports::{ByContract, Core, Majority};
+use crate::services::{Gateway, Parts};
+
+/// The highest cluster version that this program speaks.
+pub const CLUSTER_VERSION: u32 = 1;
+/// How long open calls may take to finish when the node stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a node's run ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// The cluster declared the process down while it was away, so that it must start again under a new boot id.
+    DeclaredDown,
+}
+
+/// A node that runs.
+pub struct Process {
+    config: NodeConfig,
+    consensus: Consensus,
+    host: HostSlot,
+    stop: CancellationToken,
+    streams: CancellationToken,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Process {
+    /// Starts a node and returns once it serves.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting, each with what to do.
+    pub async fn start(config: NodeConfig) -> anyhow::Result<Self> {
+        let listener = listen(config.node.listen).await?;
+        let cluster = cluster_id(&config)?;
+        let boot = BootId(rand::random::<u64>() >> 1);
+        let port_time = PortTime(config.clock);
+        let connector = tcp_connector();
+        let consensus = open_consensus(&config, cluster, port_time, &connector).await?;
+        tracing::info!(cluster = %cluster, node = %config.node.id, %boot, listen = %config.node.listen, "node is starting");
+
+        let stop = CancellationToken::new();
+        let streams = CancellationToken::new();
+        let host: HostSlot = Arc::new(ArcSwapOption::empty());
+        let me = Speaker { cluster, node: config.node.id, boot };
+        let peers: Vec<_> = config.others().map(|peer| (peer.id, peer.address.to_string())).collect();
+        let links = Links::start(me, peers.clone(), &connector, &stop);
+        let sender = Sender {
+            cluster,
+            node: config.node.id,
+            boot,
+            address: config.address_of(config.node.id).map(ToString::to_string).unwrap_or_default(),
+            capacity: config.node.capacity,
+        };
+        let beats = Beats::start(
+            sender,
+            peers,
+            &connector,
+            config.liveness.clone(),
+            port_time,
+            consensus.clone(),
+            host.clone(),
+            &stop,
+        );
+        let gateway = Gateway::new(Parts {
+            cluster,
+            boot,
+            config: config.clone(),
+            consensus: consensus.clone(),
+            beats: beats.clone(),
+            links: links.clone(),
+            host: host.clone(),
+            port_time,
+            stop: streams.clone(),
+        });
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let server = serve(
+            listener,
+            &config,
+            &consensus,
+            gateway,
+            beats.clone(),
+            LinkServer::new(me, host.clone(), streams.clone()),
+            health_service,
+            stop.clone(),
+        )?;
+
+        if config.cluster.bootstrap {
+            let members: BTreeMap<u64, Member> =
+                config.cluster.peers.iter().map(|peer| (peer.id.0, Member::new(peer.address.to_string()))).collect();
+            consensus.initialize(members).await.context("founding the cluster")?;
+        }
+
+        let core = Core(consensus.clone());
+        let ports = Ports {
+            proposer: Arc::new(core.clone()),
+            ledger: Arc::new(core.clone()),
+            link: Arc::new(links),
+            blobs: Arc::new(core),
+            clock: Arc::new(port_time),
+            quorum: Arc::new(Majority(beats.quorum())),
+            decoder: Arc::new(ByContract),
+        };
+        let mut host_config = HostConfig::new(Identity { node: config.node.id, boot });
+        host_config.capacity = config.node.capacity;
+        host_config.version = CLUSTER_VERSION;
+        host_config.down_after = config.liveness.down;
+        host_config.mailbox = config.limits.mailbox;
+        let running = Host::start(host_config, ports).await.context("starting the actors")?;
+        host.store(Some(Arc::new(running.clone())));
+        tokio::spawn(follow_leadership(consensus.clone(), running, stop.clone()));
+        tokio::spawn(crate::founding::run(config.clone(), cluster, consensus.clone(), stop.clone()));
+        tokio::spawn(report_health(consensus.clone(), beats.quorum(), health, stop.clone()));
+        Ok(Self { config, consensus, host, stop, streams, server })
+    }
+
+    /// The replicated core.
+    pub fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
+    /// Runs until `asked` resolves, or until the node must not or cannot go on; then stops in order.
+    ///
+    /// # Errors
+    /// The reason why the node could not go on.
+    pub async fn run_until(mut self, asked: impl Future<Output = ()>) -> anyhow::Result<Ended> {
+        let result = tokio::select! {
+            () = asked => Ok(Ended::Asked),
+            () = self.declared_down() => Ok(Ended::DeclaredDown),
+            reason = self.consensus.fatal() => Err(anyhow::anyhow!("the node has to stop: {reason}")),
+            ended = &mut self.server => match ended {
+                Ok(Ok(())) => Err(anyhow::anyhow!("the server ended by itself")),
+                Ok(Err(error)) => Err(anyhow::Error::new(error).context("serving")),
+                Err(error) => Err(anyhow::Error::new(error).context("serving")),
+            },
+        };
+        self.stop().await;
+        result
+    }
+
+    /// Resolves when the cluster declared this process down: it must not go on under this boot id.
+    fn declared_down(&self) -> impl Future<Output = ()> + use<> {
+        let host = self.host.load_full();
+        async move {
+            match host {
+                Some(host) => host.boot_lost().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn stop(self) {
+        tracing::info!(node = %self.config.node.id, "node is stopping");
+        let host = self.host.swap(None);
+        self.streams.cancel();
+        if let Some(host) = host {
+            host.stop().await;
+        }
+        if self.consensus.leads()
+            && let Some(to) = self.config.others().next()
+            && let Err(error) = self.consensus.transfer_leader(to.id.0, Duration::from_secs(1)).await
+        {
+            tracing::debug!(%error, "leadership was not handed over");
+        }
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_WITHIN, self.server).await.is_err() {
+            tracing::warn!("open calls were cut off");
+        }
+        self.consensus.shutdown().await;
+        tracing::info!("node has stopped");
+    }
+}
+
+/// Runs a node until it is asked to stop, by SIGINT, SIGTERM or `or_by`. A process that the cluster declared down while
+/// it was away starts again in place, as a new process would, with a new boot id.
+///
+/// # Errors
+/// What kept it from starting, or from going on.
+pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let asked = CancellationToken::new();
+    tokio::spawn({
+        let asked = asked.clone();
+        async move {
+            tokio::select! {
+                () = crate::signal::asked_to_stop() => {}
+                () = or_by => {}
+            }
+            asked.cancel();
+        }
+    });
+    loop {
+        let process = Process::start(config.clone()).await?;
+        match process.run_until(asked.cancelled()).await? {
+            Ended::Asked => return Ok(()),
+            Ended::DeclaredDown => {
+                tracing::warn!("the cluster declared this process down while it was away; starting again");
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "node.listen: {address} is in use by another process; stop it, or choose another port with \
+             --set node.listen=ADDRESS (demo: --port)"
+        ),
+        _ => anyhow::Error::new(error).context(format!("node.listen: cannot listen on {address}")),
+    })
+}
+
+/// The cluster's id: from the configuration, or for a cluster of one node made up at its first start.
+fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
+    if let Some(id) = config.cluster.id {
+        return Ok(id);
+    }
+    if config.cluster.peers.len() > 1 {
+        let example = ClusterId(rand::random());
+        bail!("cluster.id is missing: with several nodes all of them need the same one, for example id = \"{example}\"");
+    }
+    let path = config.node.data_dir.join("cluster-id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().with_context(|| format!("{} does not hold a cluster id", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = ClusterId(rand::random());
+            write_new(&path, &id.to_string())?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("node.data_dir: creating {}", folder.display()))?;
+    }
+    std::fs::write(path, text).with_context(|| format!("node.data_dir: writing {}", path.display()))
+}
+
+async fn open_consensus(
+    config: &NodeConfig,
+    cluster: ClusterId,
+    port_time: PortTime,
+    connector: &Connector,
+) -> anyhow::Result<Consensus> {
+    let clock = Arc::new(move || port_time.now());
+    let mut settings = Settings::new(&config.node.data_dir, cluster, config.node.id.0, clock);
+    settings.timing = Timing {
+        heartbeat: config.raft.heartbeat,
+        election_min: config.raft.election_min,
+        election_max: config.raft.election_max,
+    };
+    settings.snapshot_every = config.raft.snapshot_every;
+    settings.queue = config.limits.proposals;
+    settings.patience = config.limits.call;
+    Consensus::open(settings, connector.clone()).await.context("opening the data folder")
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where everything is mounted")]
+fn serve(
+    listener: TcpListener,
+    config: &NodeConfig,
+    consensus: &Consensus,
+    gateway: Gateway,
+    beats: Beats,
+    link: LinkServer,
+    health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>,
+    stop: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>> {
+    let limit = config.limits.message_bytes;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(portcullis_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = Server::builder()
+        .timeout(config.limits.call)
+        .tcp_nodelay(true)
+        .max_concurrent_streams(Some(1024))
+        .http2_max_pending_accept_reset_streams(Some(64))
+        .http2_keepalive_interval(Some(Duration::from_secs(2)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(2)))
+        .initial_stream_window_size(Some(8 << 20))
+        .initial_connection_window_size(Some(32 << 20))
+        .add_service(health)
+        .add_service(reflection().build_v1().context("reflection v1")?)
+        .add_service(reflection().build_v1alpha().context("reflection v1alpha")?)
+        .add_service(InspectionServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
+        .add_service(LaneServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
+        .add_service(LogServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
+        .add_service(ClusterServiceServer::new(gateway).max_decoding_message_size(limit))
+        .add_service(LinkServiceServer::new(link).max_decoding_message_size(limit))
+        .add_service(HeartbeatServiceServer::new(beats).max_decoding_message_size(64 << 10))
+        .add_service(consensus.grpc_service());
+    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+        stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+    });
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await })))
+}
+
+/// The placement actor runs where the leader is.
+async fn follow_leadership(consensus: Consensus, host: Host, stop: CancellationToken) {
+    let mut leadership = consensus.leadership();
+    loop {
+        let now = *leadership.borrow_and_update();
+        host.leader_changed((now.leader == Some(consensus.node())).then_some(now.term));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = leadership.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// A node is healthy when it knows a leader and hears a majority.
+async fn report_health(
+    consensus: Consensus,
+    mut quorum: tokio::sync::watch::Receiver<bool>,
+    health: tonic_health::server::HealthReporter,
+    stop: CancellationToken,
+) {
+    let mut leadership = consensus.leadership();
+    loop {
+        let well = leadership.borrow_and_update().leader.is_some() && *quorum.borrow_and_update();
+        let status =
+            if well { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+        health.set_service_status("", status).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = leadership.changed() => if changed.is_err() { break },
+            changed = quorum.changed() => if changed.is_err() { break },
+        }
+    }
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+}

@@ -1,0 +1,206 @@
+//! Attaching devices: any node takes a device's stream and carries it to the lane's actor, here or over the link.
+
+use std::time::Duration;
+
+use futures::Stream;
+use portcullis_actors::{Attachment, DevicePort};
+use portcullis_domain::id::{DeviceId, LaneId};
+use portcullis_domain::message::{FromDevice, ToDevice};
+use portcullis_domain::outcome::RefusalReason;
+use portcullis_domain::placement::{ActorKey, Placement};
+use portcullis_proto::v1 as pb;
+use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_device_message, encode_lane_message};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::Gateway;
+use crate::link::RemotePort;
+
+/// How long the first message of a device may take.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Pings show both sides within seconds that the other one is gone.
+const PING_EVERY: Duration = Duration::from_millis(750);
+/// Messages of the lane that may wait for the device.
+const TO_DEVICE: usize = 64;
+
+/// A device's way to its lane.
+enum Route {
+    Here(DevicePort),
+    There(RemotePort),
+}
+
+impl Route {
+    async fn deliver(&self, message: FromDevice, traceparent: String) -> bool {
+        match self {
+            Self::Here(port) => port.deliver(message, traceparent).await.is_ok(),
+            Self::There(port) => port.deliver(message).await.is_ok(),
+        }
+    }
+
+    async fn gone(&self) {
+        match self {
+            // The lane closes the channel to the device instead.
+            Self::Here(_) => std::future::pending().await,
+            Self::There(port) => port.gone().await,
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) async fn attach_device(
+        &self,
+        mut incoming: Streaming<pb::DeviceMessage>,
+    ) -> Result<impl Stream<Item = Result<pb::LaneMessage, Status>> + Send + use<>, Status> {
+        let permit = self.inner.devices.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("this node takes {} devices at most", self.inner.config.limits.attached_devices);
+            super::full("TOO_MANY_DEVICES", &detail)
+        })?;
+        let first = tokio::time::timeout(HELLO_WITHIN, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("hello: it did not come in time"))??
+            .ok_or_else(|| Status::invalid_argument("hello: the stream ended before it"))?;
+        let hello = match decode_device_message(first).map_err(|invalid| portcullis_wire::status::invalid(&invalid))? {
+            DeviceFrame::Hello(hello) => hello,
+            DeviceFrame::Message(_) | DeviceFrame::Pong(_) => {
+                let invalid = portcullis_wire::InvalidField::new("message", "an attached stream starts with hello");
+                return Err(portcullis_wire::status::invalid(&invalid));
+            }
+        };
+        let (to_device, from_lane) = mpsc::channel(TO_DEVICE);
+        let (route, placement) = self.route(&hello, to_device)?;
+        let (out, answers) = mpsc::channel(TO_DEVICE);
+        let serving = Serving { gateway: self.clone(), hello, route, placement, out, _permit: permit };
+        tokio::spawn(serving.run(incoming, from_lane));
+        Ok(ReceiverStream::new(answers))
+    }
+
+    /// Finds the lane's actor and announces the device to it.
+    fn route(&self, hello: &Hello, to_device: mpsc::Sender<ToDevice>) -> Result<(Route, Placement), Status> {
+        let view = self.inner.consensus.view();
+        let lane = view
+            .ledger
+            .lane(hello.lane)
+            .ok_or_else(|| super::absent(RefusalReason::UnknownLane, "hello.lane", format!("there is no {}", hello.lane)))?;
+        if lane.spec.device(&hello.device).is_none() {
+            let detail = format!("{} is not a device of {}; see `lane ls`", hello.device, hello.lane);
+            return Err(super::absent(RefusalReason::InvalidArgument, "hello.device", detail));
+        }
+        let retry = |detail: String| {
+            portcullis_wire::status::unavailable("LANE_NOT_RUNNING", &detail, Duration::from_millis(250))
+        };
+        let placement = *view
+            .ledger
+            .placement(&ActorKey::Lane(hello.lane))
+            .filter(|placement| placement.live)
+            .ok_or_else(|| retry(format!("{} has no home right now", hello.lane)))?;
+        if placement.node == self.inner.config.node.id && placement.boot == self.inner.boot {
+            let host = self.inner.host.load_full().ok_or_else(|| retry("this node is starting".to_owned()))?;
+            let port = attach_here(&host, hello.lane, hello.device.clone(), hello.boot, to_device)?;
+            return Ok((Route::Here(port), placement));
+        }
+        let port = self
+            .inner
+            .links
+            .open_device(placement.node, hello.lane, placement.epoch, hello.device.clone(), hello.boot, to_device)
+            .map_err(|error| retry(format!("{} runs on {}: {error}", hello.lane, placement.node)))?;
+        Ok((Route::There(port), placement))
+    }
+}
+
+fn attach_here(
+    host: &portcullis_actors::Host,
+    lane: LaneId,
+    device: DeviceId,
+    boot: u64,
+    outgoing: mpsc::Sender<ToDevice>,
+) -> Result<DevicePort, Status> {
+    host.attach(Attachment { lane, device, boot, outgoing }).map_err(|refused| {
+        portcullis_wire::status::unavailable(&refused.reason, &refused.detail, Duration::from_millis(250))
+    })
+}
+
+/// One attached device.
+struct Serving {
+    gateway: Gateway,
+    hello: Hello,
+    route: Route,
+    placement: Placement,
+    out: mpsc::Sender<Result<pb::LaneMessage, Status>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Serving {
+    async fn run(self, mut incoming: Streaming<pb::DeviceMessage>, mut from_lane: mpsc::Receiver<ToDevice>) {
+        let idle = self.gateway.inner.config.limits.stream_idle;
+        let mut pings = tokio::time::interval(PING_EVERY);
+        let mut heard = tokio::time::Instant::now();
+        let mut changes = self.gateway.inner.consensus.changes();
+        let stop = self.gateway.inner.stop.clone();
+        let why = loop {
+            tokio::select! {
+                () = stop.cancelled() => break "the node is stopping",
+                () = self.route.gone() => break "the lane's node is gone",
+                () = self.out.closed() => break "the device is gone",
+                message = from_lane.recv() => {
+                    let Some(message) = message else { break "the lane gave the device up" };
+                    if !self.send(LaneFrame::Message(message)).await {
+                        break "the device is gone";
+                    }
+                }
+                message = incoming.message() => {
+                    heard = tokio::time::Instant::now();
+                    match message {
+                        Ok(Some(message)) => match decode_device_message(message) {
+                            Ok(DeviceFrame::Message(message)) => {
+                                if !self.route.deliver(message, String::new()).await {
+                                    break "the lane gave the device up";
+                                }
+                            }
+                            Ok(DeviceFrame::Pong(_)) => {}
+                            Ok(DeviceFrame::Hello(_)) => {
+                                let invalid =
+                                    portcullis_wire::InvalidField::new("hello", "it comes first and only once");
+                                let _ = self.out.send(Err(portcullis_wire::status::invalid(&invalid))).await;
+                                break "the device does not keep to the contract";
+                            }
+                            Err(invalid) => {
+                                let _ = self.out.send(Err(portcullis_wire::status::invalid(&invalid))).await;
+                                break "the device does not keep to the contract";
+                            }
+                        },
+                        Ok(None) | Err(_) => break "the device ended its stream",
+                    }
+                }
+                _ = pings.tick() => {
+                    if heard.elapsed() > idle {
+                        let text = format!("nothing came from the device for {} s", idle.as_secs());
+                        let _ = self.out.send(Err(Status::deadline_exceeded(text))).await;
+                        break "the device is silent";
+                    }
+                    if !self.send(LaneFrame::Ping(self.gateway.next_nonce())).await {
+                        break "the device is gone";
+                    }
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() || self.moved() {
+                        break "the lane has moved";
+                    }
+                }
+            }
+        };
+        tracing::debug!(lane = %self.hello.lane, device = %self.hello.device, reason = why, "device detached");
+        let _ = self.send(LaneFrame::Message(ToDevice::Detached { reason: why.to_owned() })).await;
+    }
+
+    /// Whether the lane's actor runs elsewhere or again since the device was announced to it.
+    fn moved(&self) -> bool {
+        let view = self.gateway.inner.consensus.view();
+        view.ledger.placement(&ActorKey::Lane(self.hello.lane)) != Some(&self.placement)
+    }
+
+    /// A device that does not take its messages within seconds is as good as gone.
+    async fn send(&self, frame: LaneFrame) -> bool {
+        self.out.send_timeout(Ok(encode_lane_message(&frame)), Duration::from_secs(2)).await.is_ok()
+    }
+}

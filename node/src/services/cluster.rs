@@ -1,0 +1,129 @@
+//! How the cluster and this node are doing, for SREs.
+
+use std::collections::BTreeMap;
+
+use portcullis_domain::id::{BootId, NodeId, Timestamp};
+use portcullis_domain::inspection::Stage;
+use portcullis_domain::placement::NodeRecord;
+use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::cluster_service_server::ClusterService;
+use portcullis_wire::cluster::encode_placement;
+use tonic::{Request, Response, Status};
+
+use super::Gateway;
+
+#[tonic::async_trait]
+impl ClusterService for Gateway {
+    async fn get_status(
+        &self,
+        _: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let inner = &self.inner;
+        let status = inner.consensus.status();
+        let view = inner.consensus.view();
+        let ledger = &view.ledger;
+
+        let mut stages: BTreeMap<i32, u64> = BTreeMap::new();
+        for inspection in ledger.inspections_from(portcullis_domain::id::InspectionNo(0)) {
+            *stages.entry(stage_number(inspection.stage)).or_default() += 1;
+        }
+        let nodes = inner.config.cluster.peers.iter().map(|peer| self.node(peer.id, &peer.address.to_string(), &status));
+        Ok(Response::new(pb::GetStatusResponse {
+            cluster_id: inner.cluster.to_string(),
+            cluster_version: ledger.version(),
+            leader: status.leader,
+            answering_node: inner.config.node.id.0,
+            role: role(&status.role).into(),
+            nodes: nodes.collect(),
+            placements: ledger.placements().map(|(key, placement)| encode_placement(key, placement)).collect(),
+            fenced_commands: ledger.fenced(),
+            active_policy: ledger.policy().map(|(_, policy)| portcullis_wire::cluster::encode_policy_name(policy)),
+            stages: stages.into_iter().map(|(stage, count)| pb::StageCount { stage, count }).collect(),
+            port_time_ms: inner.port_time.now().0,
+            port_speed_permille: speed_permille(inner.port_time.0.speed),
+            read_point: Some(self.read_point(&view, false)),
+            has_quorum: *inner.beats.quorum().borrow(),
+        }))
+    }
+
+    async fn get_node_status(
+        &self,
+        _: Request<pb::GetNodeStatusRequest>,
+    ) -> Result<Response<pb::GetNodeStatusResponse>, Status> {
+        let inner = &self.inner;
+        let status = inner.consensus.status();
+        let view = inner.consensus.view();
+        let me = inner.config.node.id;
+        let address = inner.config.address_of(me).map(ToString::to_string).unwrap_or_default();
+        let running = inner.host.load().as_ref().map(|host| host.running()).unwrap_or_default();
+        Ok(Response::new(pb::GetNodeStatusResponse {
+            cluster_id: inner.cluster.to_string(),
+            node: Some(self.node(me, &address, &status)),
+            leader: status.leader,
+            running: running
+                .iter()
+                .filter_map(|(key, _)| Some(encode_placement(key, view.ledger.placement(key)?)))
+                .collect(),
+            port_time_ms: inner.port_time.now().0,
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            has_quorum: *inner.beats.quorum().borrow(),
+        }))
+    }
+}
+
+impl Gateway {
+    /// A node as this one sees it: the ledger's record, and the last heartbeat.
+    fn node(&self, id: NodeId, address: &str, status: &portcullis_consensus::Status) -> pb::Node {
+        let inner = &self.inner;
+        let view = inner.consensus.view();
+        let me = id == inner.config.node.id;
+        let heard = inner.beats.heard(id);
+        let beat = if me { Some(inner.beats.beat()) } else { heard.as_ref().map(|heard| heard.beat.clone()) };
+        // A node that never came up has no record yet.
+        let record = view.ledger.node(id).cloned().unwrap_or(NodeRecord {
+            boot: beat.as_ref().map_or(BootId(0), |beat| beat.boot),
+            up: false,
+            capacity: 0,
+            version: 0,
+            since: Timestamp::ZERO,
+        });
+        let mut node = portcullis_wire::cluster::encode_node(id, &record, beat.as_ref());
+        node.address = address.to_owned();
+        node.voter = status.voters.contains_key(&id.0);
+        node.role = if me {
+            role(&status.role)
+        } else if status.leader == Some(id.0) {
+            pb::NodeRole::Leader
+        } else if node.voter {
+            pb::NodeRole::Follower
+        } else {
+            pb::NodeRole::Learner
+        }
+        .into();
+        node.heartbeat_age_ms =
+            heard.as_ref().map(|heard| u64::try_from(heard.at.elapsed().as_millis()).unwrap_or(u64::MAX));
+        node.clock_offset_ms = inner.beats.clock_offset_ms(id);
+        node
+    }
+}
+
+fn stage_number(stage: Stage) -> i32 {
+    portcullis_wire::vocabulary::encode_stage(stage) as i32
+}
+
+fn role(text: &str) -> pb::NodeRole {
+    match text {
+        "Leader" => pb::NodeRole::Leader,
+        "Follower" => pb::NodeRole::Follower,
+        "Candidate" => pb::NodeRole::Candidate,
+        "Learner" => pb::NodeRole::Learner,
+        _ => pb::NodeRole::Stopped,
+    }
+}
+
+fn speed_permille(speed: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed lies between 0 and 10,000")]
+    let permille = (speed * 1000.0).round() as u32;
+    permille
+}

@@ -1,0 +1,157 @@
+//! Announcing containers, looking at inspections, adjudicating, departing.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::id::InspectionNo;
+use portcullis_domain::inspection::Inspection;
+use portcullis_domain::ledger::Ledger;
+use portcullis_domain::outcome::RefusalReason;
+use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::inspection_service_server::InspectionService;
+use portcullis_wire::inspection::{View, decode_view, encode_inspection};
+use tonic::{Request, Response, Status};
+
+use super::{Asked, Gateway};
+
+/// The most events that the timeline of one answer has.
+const TIMELINE_MAX: usize = 500;
+
+#[tonic::async_trait]
+impl InspectionService for Gateway {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
+
+    async fn announce(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let salt: [u8; 16] = rand::random();
+        let command = portcullis_wire::write::decode_announce(request.into_inner(), &salt)
+            .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let applied = self.write(command, &asked).await?;
+        Ok(Response::new(portcullis_wire::write::encode_announce(&applied)))
+    }
+
+    async fn get_inspection(
+        &self,
+        request: Request<pb::GetInspectionRequest>,
+    ) -> Result<Response<pb::GetInspectionResponse>, Status> {
+        let request = request.into_inner();
+        let view = self.view(request.linearizable).await?;
+        let ledger = &view.ledger;
+        let inspection = match request.target {
+            Some(pb::get_inspection_request::Target::Inspection(no)) => ledger
+                .inspection(InspectionNo(no))
+                .ok_or_else(|| super::absent(RefusalReason::UnknownInspection, "inspection", format!("there is no insp-{no}")))?,
+            Some(pb::get_inspection_request::Target::EquipmentId(text)) => {
+                let equipment = portcullis_wire::announcement::decode_equipment("equipment_id", &text)
+                    .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+                newest(ledger, &equipment).ok_or_else(|| {
+                    let detail = format!("no container {equipment} was ever announced");
+                    super::absent(RefusalReason::UnknownContainer, "equipment_id", detail)
+                })?
+            }
+            None => {
+                return Err(portcullis_wire::status::invalid(&portcullis_wire::InvalidField::missing("inspection")));
+            }
+        };
+        let detail = decode_view(request.view, View::Full);
+        let timeline = match detail {
+            View::Full => self.timeline(inspection.no).await?,
+            View::Basic => Vec::new(),
+        };
+        Ok(Response::new(pb::GetInspectionResponse {
+            inspection: Some(encode(ledger, inspection, detail)),
+            read_point: Some(self.read_point(&view, request.linearizable)),
+            timeline,
+        }))
+    }
+
+    async fn list_inspections(
+        &self,
+        request: Request<pb::ListInspectionsRequest>,
+    ) -> Result<Response<pb::ListInspectionsResponse>, Status> {
+        let query = portcullis_wire::watch::decode_list(request.into_inner(), self.inner.cluster)
+            .map_err(|unusable| portcullis_wire::status::unusable("page_token", &unusable))?;
+        let view = self.view(query.linearizable).await?;
+        let first = InspectionNo(query.after.map_or(0, |after| after.0.saturating_add(1)));
+        // One more than the page tells whether there is a next one.
+        let mut found: Vec<_> = view
+            .ledger
+            .inspections_from(first)
+            .filter(|inspection| query.matches(inspection))
+            .take(query.page_size + 1)
+            .collect();
+        let more = found.len() > query.page_size;
+        found.truncate(query.page_size);
+        let next_page_token = match found.last().filter(|_| more) {
+            Some(last) => {
+                portcullis_wire::token::encode_page_token(self.inner.cluster, last.no, query.conditions())
+            }
+            None => String::new(),
+        };
+        Ok(Response::new(pb::ListInspectionsResponse {
+            inspections: found.into_iter().map(|inspection| encode(&view.ledger, inspection, query.view)).collect(),
+            next_page_token,
+            read_point: Some(self.read_point(&view, query.linearizable)),
+        }))
+    }
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let stream = self.follow_events(request.into_inner())?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn adjudicate(
+        &self,
+        request: Request<pb::AdjudicateRequest>,
+    ) -> Result<Response<pb::AdjudicateResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let command = portcullis_wire::write::decode_adjudicate(request.into_inner())
+            .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let applied = self.write(command, &asked).await?;
+        Ok(Response::new(pb::AdjudicateResponse {
+            applied: Some(portcullis_wire::write::encode_applied(&applied)),
+        }))
+    }
+
+    async fn report_departure(
+        &self,
+        request: Request<pb::ReportDepartureRequest>,
+    ) -> Result<Response<pb::ReportDepartureResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let command = portcullis_wire::write::decode_report_departure(request.into_inner())
+            .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let applied = self.write(command, &asked).await?;
+        Ok(Response::new(pb::ReportDepartureResponse {
+            applied: Some(portcullis_wire::write::encode_applied(&applied)),
+        }))
+    }
+}
+
+impl Gateway {
+    /// The events of one inspection, oldest first.
+    async fn timeline(&self, no: InspectionNo) -> Result<Vec<pb::Event>, Status> {
+        let consensus = &self.inner.consensus;
+        let failed = |error: portcullis_consensus::ReadError| super::failed_read(&error);
+        let entries = consensus.entries_of_inspection(no, 0, TIMELINE_MAX).await.map_err(failed)?;
+        let mut timeline = Vec::with_capacity(entries.len());
+        for entry in entries {
+            for (entry, leaf) in consensus.entries(entry, 1).await.map_err(failed)? {
+                timeline.push(super::log::event_of(entry, &leaf)?);
+            }
+        }
+        Ok(timeline)
+    }
+}
+
+/// The open inspection of a container, else its last one.
+fn newest<'a>(ledger: &'a Ledger, equipment: &EquipmentId) -> Option<&'a std::sync::Arc<Inspection>> {
+    ledger.open_inspection(equipment).or_else(|| {
+        ledger.inspections_from(InspectionNo(0)).filter(|inspection| inspection.equipment == *equipment).last()
+    })
+}
+
+fn encode(ledger: &Ledger, inspection: &Inspection, detail: View) -> pb::Inspection {
+    let judged_by = inspection.conclusion.as_ref().and_then(|conclusion| ledger.policy_of(&conclusion.policy));
+    encode_inspection(inspection, judged_by.map(AsRef::as_ref), detail)
+}

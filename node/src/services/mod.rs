@@ -1,0 +1,218 @@
+//! The gRPC services that port operators, terminal systems, devices, auditors and SREs call. No rule of screening is here:
+//! requests become commands, outcomes and views become answers.
+
+mod attach;
+mod cluster;
+mod inspections;
+mod lanes;
+mod log;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use portcullis_config::NodeConfig;
+use portcullis_consensus::{Consensus, View};
+use portcullis_domain::command::{CommandBody, ExternalCommand};
+use portcullis_domain::id::{BootId, ClusterId};
+use portcullis_domain::outcome::{Applied, Outcome, Refusal, RefusalReason};
+use portcullis_proto::v1 as pb;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+use crate::beat::Beats;
+use crate::clock::PortTime;
+use crate::link::{HostSlot, Links};
+use crate::ports::unstamped;
+
+/// What the services stand on.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: ClusterId,
+    boot: BootId,
+    config: NodeConfig,
+    consensus: Consensus,
+    beats: Beats,
+    links: Links,
+    host: HostSlot,
+    port_time: PortTime,
+    watchers: Arc<Semaphore>,
+    devices: Arc<Semaphore>,
+    started: tokio::time::Instant,
+    nonce: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// Parts of a running process that the services use.
+pub struct Parts {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This process.
+    pub boot: BootId,
+    /// How it is configured.
+    pub config: NodeConfig,
+    /// The replicated core.
+    pub consensus: Consensus,
+    /// Heartbeats.
+    pub beats: Beats,
+    /// Links to the other nodes.
+    pub links: Links,
+    /// The actors here.
+    pub host: HostSlot,
+    /// The port's clock.
+    pub port_time: PortTime,
+    /// Ends every stream.
+    pub stop: CancellationToken,
+}
+
+impl Gateway {
+    /// Services over these parts.
+    pub fn new(parts: Parts) -> Self {
+        let limits = &parts.config.limits;
+        Self {
+            inner: Arc::new(Inner {
+                watchers: Arc::new(Semaphore::new(limits.watchers)),
+                devices: Arc::new(Semaphore::new(limits.attached_devices)),
+                cluster: parts.cluster,
+                boot: parts.boot,
+                config: parts.config,
+                consensus: parts.consensus,
+                beats: parts.beats,
+                links: parts.links,
+                host: parts.host,
+                port_time: parts.port_time,
+                started: tokio::time::Instant::now(),
+                nonce: AtomicU64::new(1),
+                stop: parts.stop,
+            }),
+        }
+    }
+
+    /// Proposes a command from outside and waits for its outcome.
+    async fn write(&self, command: ExternalCommand, asked: &Asked) -> Result<Applied, Status> {
+        let command = unstamped(CommandBody::External(command), asked.traceparent.clone());
+        let answers = self.inner.consensus.propose_within(vec![command], asked.within).await;
+        match answers.into_iter().next() {
+            Some(Ok(Outcome::Applied(applied))) => Ok(applied),
+            Some(Ok(Outcome::Refused(refusal))) => Err(portcullis_wire::status::refused(&refusal)),
+            Some(Err(error)) => Err(failed_write(&error)),
+            None => Err(portcullis_wire::status::unknown("the node is stopping")),
+        }
+    }
+
+    /// A view that is recent, or one that contains every write acknowledged before.
+    async fn view(&self, linearizable: bool) -> Result<Arc<View>, Status> {
+        self.inner.consensus.read(linearizable).await.map_err(|error| failed_read(&error))
+    }
+
+    fn read_point(&self, view: &View, linearizable: bool) -> pb::ReadPoint {
+        pb::ReadPoint {
+            node: self.inner.config.node.id.0,
+            command_number: view.ledger.number().0,
+            log_size: view.log_size,
+            linearizable,
+        }
+    }
+
+    fn next_nonce(&self) -> u64 {
+        self.inner.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What every call brings beside its message.
+struct Asked {
+    traceparent: String,
+    within: Duration,
+}
+
+impl Asked {
+    /// Reads trace context and deadline; a call without a deadline gets the configured one, which is also the longest.
+    fn of<T>(gateway: &Gateway, request: &Request<T>) -> Self {
+        let longest = gateway.inner.config.limits.call;
+        let stated = request.metadata().get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
+        let traceparent = request
+            .metadata()
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .filter(|value| value.len() <= 64)
+            .unwrap_or_default()
+            .to_owned();
+        // A little less than the caller waits, so that our answer, also "unknown", still reaches it.
+        let within = stated.map_or(longest, |stated| stated.min(longest)).mul_f64(0.9);
+        Self { traceparent, within }
+    }
+}
+
+/// The `grpc-timeout` header: up to eight digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+fn failed_write(error: &portcullis_consensus::ProposeError) -> Status {
+    use portcullis_consensus::ProposeError;
+    match error {
+        ProposeError::NotApplied { reason, detail, retry_after } => {
+            portcullis_wire::status::not_applied(reason.as_str(), detail, *retry_after)
+        }
+        ProposeError::Stopped { detail } => {
+            portcullis_wire::status::not_applied("NODE_STOPPED", detail, Duration::from_millis(200))
+        }
+        ProposeError::Unknown { detail } => portcullis_wire::status::unknown(detail),
+    }
+}
+
+/// A read that the replicated core could not answer.
+fn failed_read(error: &portcullis_consensus::ReadError) -> Status {
+    use portcullis_consensus::ReadError;
+    let retry_after = Duration::from_millis(200);
+    let reason = match error {
+        ReadError::NoQuorum { .. } => "NO_QUORUM",
+        ReadError::NotHere { .. } => "ENTRY_NOT_HERE",
+        ReadError::Stopped => "NODE_STOPPED",
+        ReadError::Storage(_) => return portcullis_wire::status::internal(&error.to_string()),
+    };
+    portcullis_wire::status::unavailable(reason, &error.to_string(), retry_after)
+}
+
+/// Something that a request names and that is not there.
+fn absent(reason: RefusalReason, field: &str, detail: String) -> Status {
+    portcullis_wire::status::refused(&Refusal::new(reason, field, detail))
+}
+
+/// A limit of this node that is reached for now.
+fn full(reason: &str, detail: &str) -> Status {
+    portcullis_wire::status::unavailable(reason, detail, Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeout_header_is_read_and_nonsense_is_not() {
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(grpc_timeout("2S"), Some(Duration::from_secs(2)));
+        for nonsense in ["", "S", "123456789S", "5x", "-1S", "5é"] {
+            assert_eq!(grpc_timeout(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Following the decision log as events, from a resume token, with bookmarks when nothing happens.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use portcullis_domain::codec;
+use portcullis_domain::event::Leaf;
+use portcullis_domain::id::EntryNo;
+use portcullis_proto::v1 as pb;
+use portcullis_wire::watch::WatchFrom;
+use tokio_stream::wrappers::IntervalStream;
+use tonic::Status;
+
+use super::Gateway;
+
+/// A watcher hears at least this often: it then knows that it misses nothing and where to resume.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    pub(super) fn follow_events(
+        &self,
+        request: pb::WatchRequest,
+    ) -> Result<impl Stream<Item = Result<pb::WatchResponse, Status>> + Send + use<>, Status> {
+        let cluster = self.inner.cluster;
+        let (filter, from) = portcullis_wire::watch::decode_watch(request, cluster)
+            .map_err(|unusable| portcullis_wire::status::unusable("resume_token", &unusable))?;
+        let permit = self.inner.watchers.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("this node serves {} watchers at most", self.inner.config.limits.watchers);
+            super::full("TOO_MANY_WATCHERS", &detail)
+        })?;
+        let size = self.inner.consensus.view().log_size;
+        let start = match from {
+            WatchFrom::Entry(entry) if entry.0 > size => {
+                return Err(portcullis_wire::status::beyond_head(entry.0, size));
+            }
+            WatchFrom::Entry(entry) => entry.0,
+            WatchFrom::Now => size,
+        };
+
+        let conditions = filter.conditions();
+        let consensus = self.inner.consensus.clone();
+        let port_time = self.inner.port_time;
+        let leaves = self.inner.consensus.follow(start).map(Item::Leaf);
+        let ticks = IntervalStream::new(tokio::time::interval(BOOKMARK_EVERY)).map(|_| Item::Tick);
+        let mut next = start;
+        let stop = self.inner.stop.clone();
+        let items = stream::select(leaves, ticks).take_until(async move { stop.cancelled().await });
+        Ok(items.filter_map(move |item| {
+            // The permit lives as long as the stream.
+            let _held = &permit;
+            let answer = match item {
+                Item::Leaf(Ok((entry, bytes))) => {
+                    next = entry + 1;
+                    match codec::from_bytes::<Leaf>(&bytes) {
+                        Ok(leaf) => {
+                            let view = consensus.view();
+                            let wanted = filter.matches(&leaf.event, |no| {
+                                view.ledger.inspection(no).map(|inspection| inspection.equipment.clone())
+                            });
+                            wanted.then(|| {
+                                let event = portcullis_wire::event::encode_event(EntryNo(entry), &leaf);
+                                Ok(pb::watch_response::Item::Event(event))
+                            })
+                        }
+                        Err(error) => Some(Err(portcullis_wire::status::internal(&format!("entry {entry}: {error}")))),
+                    }
+                }
+                Item::Leaf(Err(error)) => Some(Err(super::failed_read(&error))),
+                Item::Tick => Some(Ok(pb::watch_response::Item::Bookmark(pb::Bookmark {
+                    log_size: consensus.view().log_size,
+                    port_time_ms: port_time.now().0,
+                }))),
+            };
+            let token = portcullis_wire::token::encode_resume_token(cluster, EntryNo(next), conditions);
+            let answer =
+                answer.map(|answer| answer.map(|item| pb::WatchResponse { resume_token: token, item: Some(item) }));
+            std::future::ready(answer)
+        }))
+    }
+}
+
+enum Item {
+    Leaf(Result<(u64, bytes::Bytes), portcullis_consensus::ReadError>),
+    Tick,
+}
