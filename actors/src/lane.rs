@@ -593,7 +593,7 @@ impl Lane {
         }
         let sources = u32::try_from(pass.sources.len()).unwrap_or(u32::MAX);
         match pass.sources.get_mut(id) {
-            Some(source) if !source.ended => source.ended = true,
+            Some(source) if !source.ended => source.end(),
             _ => return,
         }
         let complete = pass.is_complete();

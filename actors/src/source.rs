@@ -256,6 +256,24 @@ impl Source {
         }
     }
 
+    /// The sensor has nothing more to say about this pass.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        if let Interpreter::Radiation {
+            running: Some(interpreter),
+            ..
+        } = &mut self.interpreter
+        {
+            let progress = interpreter.finish();
+            let known = Interpretation {
+                weights: progress.weights,
+                ability: progress.ability,
+                findings: interpreter.findings(),
+            };
+            self.learn(self.last_sample, known);
+        }
+    }
+
     fn learn(&mut self, sample: SampleNo, known: Interpretation) {
         for finding in known.findings {
             self.note(finding);
@@ -439,6 +457,7 @@ mod tests {
             let content = ReadingContent::Radiation(portal(500));
             source.take_sample(reading(u64::from(sample) + 1, sample, content), declared, &mut prelude);
         }
+        source.end();
         let evidence = source.evidence().unwrap();
         assert_eq!(evidence.at(SampleNo(8)).unwrap().ability, Ability::Degraded);
         assert!(

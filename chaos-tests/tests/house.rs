@@ -9,10 +9,22 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
     ("proto", "portcullis-proto", Some(&[])),
     ("actors/domain", "portcullis-domain", Some(&[])),
     ("actors/detectors", "portcullis-detectors", Some(&["portcullis-domain"])),
-    ("actors/simulator", "portcullis-simulator", Some(&["portcullis-domain", "portcullis-detectors"])),
-    ("actors", "portcullis-actors", Some(&["portcullis-domain", "portcullis-detectors"])),
+    (
+        "actors/simulator",
+        "portcullis-simulator",
+        Some(&["portcullis-domain", "portcullis-detectors"]),
+    ),
+    (
+        "actors",
+        "portcullis-actors",
+        Some(&["portcullis-domain", "portcullis-detectors"]),
+    ),
     ("cluster-config", "portcullis-config", Some(&["portcullis-domain"])),
-    ("node/wire", "portcullis-wire", Some(&["portcullis-domain", "portcullis-proto"])),
+    (
+        "node/wire",
+        "portcullis-wire",
+        Some(&["portcullis-domain", "portcullis-proto"]),
+    ),
     (
         "node/consensus",
         "portcullis-consensus",
@@ -53,7 +65,8 @@ fn root() -> PathBuf {
 fn manifest(folder: &str) -> toml::Table {
     let path = root().join(folder).join("Cargo.toml");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Dependencies that end up in the product; those of tests may reach further.
@@ -71,7 +84,10 @@ fn no_package_depends_on_one_that_it_may_not_know() {
         let manifest = manifest(folder);
         assert_eq!(manifest["package"]["name"].as_str(), Some(*name), "{folder}");
         let Some(allowed) = allowed else { continue };
-        for dependency in dependencies(&manifest).iter().filter(|name| name.starts_with("portcullis")) {
+        for dependency in dependencies(&manifest)
+            .iter()
+            .filter(|name| name.starts_with("portcullis"))
+        {
             assert!(
                 allowed.contains(&dependency.as_str()),
                 "{name} depends on {dependency}, which ARCHITECTURE.md does not allow"
@@ -83,8 +99,12 @@ fn no_package_depends_on_one_that_it_may_not_know() {
 #[test]
 fn every_member_of_the_workspace_is_in_the_house_and_is_listed_by_name() {
     let workspace = manifest("");
-    let members: BTreeSet<&str> =
-        workspace["workspace"]["members"].as_array().unwrap().iter().filter_map(|member| member.as_str()).collect();
+    let members: BTreeSet<&str> = workspace["workspace"]["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|member| member.as_str())
+        .collect();
     let house: BTreeSet<&str> = HOUSE.iter().map(|(folder, ..)| *folder).collect();
     assert_eq!(members, house);
 }
@@ -94,7 +114,10 @@ fn large_libraries_stay_where_they_belong() {
     for (folder, ..) in HOUSE {
         let all = dependencies(&manifest(folder));
         for (library, home) in CONFINED {
-            assert!(!all.contains(*library) || folder == home, "{folder} depends on {library}, which belongs in {home}");
+            assert!(
+                !all.contains(*library) || folder == home,
+                "{folder} depends on {library}, which belongs in {home}"
+            );
         }
     }
 }
@@ -107,12 +130,24 @@ fn the_domain_stays_pure() {
     }
     for path in sources(&root().join("actors/domain/src")) {
         let text = std::fs::read_to_string(&path).unwrap();
-        for banned in ["std::fs", "std::net", "std::time::Instant", "SystemTime", "HashMap", "HashSet", "async fn"] {
+        for banned in [
+            "std::fs",
+            "std::net",
+            "std::time::Instant",
+            "SystemTime",
+            "HashMap",
+            "HashSet",
+            "async fn",
+        ] {
             assert!(!text.contains(banned), "{} uses {banned}", path.display());
         }
         let floats = text.contains("f64") || text.contains("f32");
         // Readings are raw measurements and not replicated state.
-        assert!(!floats || path.ends_with("reading.rs"), "{} uses floats", path.display());
+        assert!(
+            !floats || path.ends_with("reading.rs"),
+            "{} uses floats",
+            path.display()
+        );
     }
 }
 
@@ -120,7 +155,10 @@ fn the_domain_stays_pure() {
 fn protobuf_meets_the_domain_only_in_wire() {
     for folder in ["actors", "actors/detectors", "actors/simulator", "cluster-config"] {
         let all = dependencies(&manifest(folder));
-        assert!(!all.contains("prost") && !all.contains("tonic"), "{folder} knows protobuf");
+        assert!(
+            !all.contains("prost") && !all.contains("tonic"),
+            "{folder} knows protobuf"
+        );
     }
 }
 

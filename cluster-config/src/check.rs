@@ -6,27 +6,14 @@ use crate::suggest::unknown;
 use crate::tree::{Field, Fields, Located, Value};
 
 /// Checks a table and all below it. What is wrong goes to `problems` and not into the result.
-pub(crate) fn check_table(
-    table: &'static Table,
-    path: &str,
-    fields: Fields,
-    problems: &mut Vec<Problem>,
-) -> Fields {
+pub(crate) fn check_table(table: &'static Table, path: &str, fields: Fields, problems: &mut Vec<Problem>) -> Fields {
     let mut checked = Fields::new();
     for (name, field) in fields {
         match table.key(&name) {
             None => problems.push(unknown(table, path, &name, &field.key, &[])),
             Some(key) => {
-                if let Some(value) =
-                    check_value(key.kind, &join(path, &name), field.value, problems)
-                {
-                    checked.insert(
-                        name,
-                        Field {
-                            key: field.key,
-                            value,
-                        },
-                    );
+                if let Some(value) = check_value(key.kind, &join(path, &name), field.value, problems) {
+                    checked.insert(name, Field { key: field.key, value });
                 }
             }
         }
@@ -34,25 +21,14 @@ pub(crate) fn check_table(
     checked
 }
 
-fn check_value(
-    kind: Kind,
-    path: &str,
-    found: Located,
-    problems: &mut Vec<Problem>,
-) -> Option<Located> {
+fn check_value(kind: Kind, path: &str, found: Located, problems: &mut Vec<Problem>) -> Option<Located> {
     let Located { value, origin } = found;
     let value = match (kind, value) {
         (Kind::Text, Value::Text(text)) if !text.trim().is_empty() => Value::Text(text),
-        (Kind::Word(words), Value::Text(text)) if words.contains(&text.as_str()) => {
-            Value::Text(text)
-        }
+        (Kind::Word(words), Value::Text(text)) if words.contains(&text.as_str()) => Value::Text(text),
         (Kind::Bool, Value::Bool(value)) => Value::Bool(value),
-        (Kind::Integer(min, max), Value::Integer(number)) if (min..=max).contains(&number) => {
-            Value::Integer(number)
-        }
-        (Kind::Factor(max), Value::Float(number)) if number > 0.0 && number <= max => {
-            Value::Float(number)
-        }
+        (Kind::Integer(min, max), Value::Integer(number)) if (min..=max).contains(&number) => Value::Integer(number),
+        (Kind::Factor(max), Value::Float(number)) if number > 0.0 && number <= max => Value::Float(number),
         (Kind::Factor(max), Value::Integer(number)) if number > 0 && number as f64 <= max => {
             Value::Float(number as f64)
         }
@@ -65,9 +41,7 @@ fn check_value(
                     .collect(),
             )
         }
-        (Kind::Table(table), Value::Table(fields)) => {
-            Value::Table(check_table(table, path, fields, problems))
-        }
+        (Kind::Table(table), Value::Table(fields)) => Value::Table(check_table(table, path, fields, problems)),
         (Kind::Tables(table), Value::List(items)) => {
             let tables = items.into_iter().enumerate();
             let one = Kind::Table(table);

@@ -89,10 +89,7 @@ mod tests {
         };
         assert_eq!(clock.port_time(u64::MAX), Timestamp(u64::MAX));
         assert_eq!(clock.port_time(0), Timestamp::ZERO);
-        let slow = PortClock {
-            speed: 1e-300,
-            ..clock
-        };
+        let slow = PortClock { speed: 1e-300, ..clock };
         assert_eq!(slow.real_wait(u64::MAX), Duration::MAX);
     }
 }

@@ -29,8 +29,7 @@ pub use clock::PortClock;
 pub use error::{ConfigError, Problem};
 pub use load::Loaded;
 pub use node_config::{
-    ClusterSection, LimitsSection, LivenessSection, LogFormat, LogSection, NodeConfig, NodeSection,
-    Peer, RaftSection,
+    ClusterSection, LimitsSection, LivenessSection, LogFormat, LogSection, NodeConfig, NodeSection, Peer, RaftSection,
 };
 pub use origin::{Origin, Setting};
 pub use overlay::{OTHER_VARIABLES, environment};

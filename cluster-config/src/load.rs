@@ -75,10 +75,7 @@ impl Loaded {
             }])
         })?;
         let config = validate(shape, &flat).map_err(ConfigError::Invalid)?;
-        Ok(Self {
-            config,
-            settings: flat,
-        })
+        Ok(Self { config, settings: flat })
     }
 }
 
@@ -108,11 +105,7 @@ impl NodeConfig {
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] as for a file with these values, so for a `listen` that is not loopback.
-    pub fn with_defaults(
-        id: NodeId,
-        data_dir: &Path,
-        listen: SocketAddr,
-    ) -> Result<Self, ConfigError> {
+    pub fn with_defaults(id: NodeId, data_dir: &Path, listen: SocketAddr) -> Result<Self, ConfigError> {
         let data_dir = toml::Value::String(data_dir.to_string_lossy().into_owned());
         let overrides = [
             format!("node.id={}", id.0),

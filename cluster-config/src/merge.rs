@@ -64,13 +64,7 @@ pub(crate) fn complete(
                 if let Value::List(items) = &mut field.value.value {
                     for (index, item) in items.iter_mut().enumerate() {
                         if let Value::Table(below) = &mut item.value {
-                            complete(
-                                inner,
-                                &at(&path, index),
-                                below,
-                                Some(&item.origin),
-                                problems,
-                            );
+                            complete(inner, &at(&path, index), below, Some(&item.origin), problems);
                         }
                     }
                 }
@@ -157,10 +151,7 @@ mod tests {
     fn every_default_is_of_its_type_and_in_its_range() {
         let (mut fields, mut problems) = (Fields::new(), Vec::new());
         complete(&FILE, "", &mut fields, None, &mut problems);
-        let missing: Vec<_> = problems
-            .iter()
-            .map(|problem| problem.key.as_str())
-            .collect();
+        let missing: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
         assert_eq!(missing, ["node.id", "node.data_dir"]);
         problems.clear();
         check_table(&FILE, "", fields, &mut problems);

@@ -132,10 +132,7 @@ pub enum LogFormat {
 impl NodeConfig {
     /// The peers that are not this node.
     pub fn others(&self) -> impl Iterator<Item = &Peer> {
-        self.cluster
-            .peers
-            .iter()
-            .filter(|peer| peer.id != self.node.id)
+        self.cluster.peers.iter().filter(|peer| peer.id != self.node.id)
     }
 
     /// Where a node is reached.

@@ -27,12 +27,7 @@ pub const OTHER_VARIABLES: &[&str] = &[
 /// so that it is refused with its name; `std::env::vars` would panic.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
-        .filter_map(|(name, value)| {
-            Some((
-                name.into_string().ok()?,
-                value.to_string_lossy().into_owned(),
-            ))
-        })
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .filter(|(name, _)| name.starts_with(PREFIX))
 }
 
@@ -173,10 +168,7 @@ fn value_at(
                 .iter()
                 .map(|key| origin.spell(&join(&path, key.name)))
                 .collect();
-            Err(refuse(format!(
-                "is a table; set one of {}",
-                known.join(", ")
-            )))
+            Err(refuse(format!("is a table; set one of {}", known.join(", "))))
         }
         Kind::Table(inner) => value_at(inner, &path, below, text, origin, others),
         Kind::Tables(_) if !below.is_empty() => Err(refuse(format!(
@@ -204,9 +196,7 @@ fn read(kind: Kind, text: &str, origin: &Origin) -> Result<Located, String> {
     };
     let parsed = DeValue::parse(text.trim());
     match (kind, parsed) {
-        (Kind::Text | Kind::Word(_), Ok(value)) if value.get_ref().is_str() => {
-            Ok(locate(&value, &place))
-        }
+        (Kind::Text | Kind::Word(_), Ok(value)) if value.get_ref().is_str() => Ok(locate(&value, &place)),
         (Kind::Text | Kind::Word(_), _) => Ok(plain()),
         (_, Ok(value)) => Ok(locate(&value, &place)),
         (Kind::Numbers | Kind::Tables(_), Err(error)) => Err(error.message().trim().to_owned()),

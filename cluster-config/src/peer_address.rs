@@ -54,9 +54,7 @@ impl FromStr for PeerAddress {
             why: why.to_owned(),
         };
         if text.contains("://") {
-            return Err(bad(
-                "expected host:port without a scheme, such as 127.0.0.1:7401",
-            ));
+            return Err(bad("expected host:port without a scheme, such as 127.0.0.1:7401"));
         }
         let (host, port) = text
             .rsplit_once(':')
@@ -65,16 +63,9 @@ impl FromStr for PeerAddress {
             Ok(0) | Err(_) => return Err(bad("the port is not a number from 1 to 65535")),
             Ok(port) => port,
         };
-        let named = || {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
-        };
+        let named = || !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
         let bracketed = || {
-            let inner = host
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'));
+            let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
             inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
         };
         if named() || bracketed() {

@@ -10,15 +10,8 @@ use crate::schema::{FILE, Kind, Preset, Table};
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(INTRODUCTION);
-    let others: Vec<_> = OTHER_VARIABLES
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let _ = writeln!(
-        text,
-        "belong to the command line and the tests: {}.",
-        others.join(", ")
-    );
+    let others: Vec<_> = OTHER_VARIABLES.iter().map(|name| format!("`{name}`")).collect();
+    let _ = writeln!(text, "belong to the command line and the tests: {}.", others.join(", "));
     for table in FILE.all().into_iter().skip(1) {
         section(table, &mut text);
     }
@@ -57,11 +50,7 @@ fn section(table: &Table, text: &mut String) {
             Kind::Tables(inner) => format!("tables `{}`", inner.heading()),
             kind => kind.expected(),
         };
-        let _ = writeln!(
-            text,
-            "| `{}` | {kind} | {default} | {} |",
-            key.name, key.about
-        );
+        let _ = writeln!(text, "| `{}` | {kind} | {default} | {} |", key.name, key.about);
     }
     if !table.heading().starts_with("[[") {
         let first = table

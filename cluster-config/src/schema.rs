@@ -74,9 +74,7 @@ impl Table {
             Kind::Table(table) | Kind::Tables(table) => Some(table),
             _ => None,
         });
-        std::iter::once(self)
-            .chain(below.flat_map(Self::all))
-            .collect()
+        std::iter::once(self).chain(below.flat_map(Self::all)).collect()
     }
 
     /// The path of one of its keys.
@@ -520,11 +518,7 @@ mod tests {
                     key.name
                 );
                 // Two underscores part the levels of a variable's name.
-                assert!(
-                    !key.name.contains("__")
-                        && !key.name.starts_with('_')
-                        && !key.name.ends_with('_')
-                );
+                assert!(!key.name.contains("__") && !key.name.starts_with('_') && !key.name.ends_with('_'));
             }
         }
     }

@@ -6,23 +6,15 @@ use crate::schema::{FILE, Table, join};
 
 /// An unknown key of a table: the nearest known one, and all that the table knows. `path` is that of the table, with
 /// positions in lists. `others` are names of this layer that are known but are not keys.
-pub(crate) fn unknown(
-    table: &'static Table,
-    path: &str,
-    name: &str,
-    origin: &Origin,
-    others: &[&str],
-) -> Problem {
+pub(crate) fn unknown(table: &'static Table, path: &str, name: &str, origin: &Origin, others: &[&str]) -> Problem {
     let known: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
     let what = if path.is_empty() {
         "unknown table"
     } else {
         "unknown key"
     };
-    let meant = elsewhere(name).or_else(|| {
-        nearest(name, known.iter().copied().chain(others.iter().copied()))
-            .map(|key| join(path, key))
-    });
+    let meant = elsewhere(name)
+        .or_else(|| nearest(name, known.iter().copied().chain(others.iter().copied())).map(|key| join(path, key)));
     let hint = match meant {
         Some(key) => format!("{what}; did you mean {}?", origin.spell(&key)),
         None => format!("{what}."),
@@ -31,11 +23,7 @@ pub(crate) fn unknown(
         origin: Some(origin.clone()),
         key: join(path, name),
         value: None,
-        what: format!(
-            "{hint} Known in {} are {}",
-            table.heading(),
-            known.join(", ")
-        ),
+        what: format!("{hint} Known in {} are {}", table.heading(), known.join(", ")),
     }
 }
 

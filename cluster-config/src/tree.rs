@@ -110,10 +110,7 @@ pub(crate) fn locate_table(table: &DeTable<'_>, place: &dyn Fn(Range<usize>) -> 
 }
 
 /// A parsed value with places.
-pub(crate) fn locate(
-    value: &Spanned<DeValue<'_>>,
-    place: &dyn Fn(Range<usize>) -> Origin,
-) -> Located {
+pub(crate) fn locate(value: &Spanned<DeValue<'_>>, place: &dyn Fn(Range<usize>) -> Origin) -> Located {
     let origin = place(value.span());
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
@@ -127,9 +124,7 @@ pub(crate) fn locate(
         },
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(date) => Value::Other("a date", date.to_string()),
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| locate(item, place)).collect())
-        }
+        DeValue::Array(items) => Value::List(items.iter().map(|item| locate(item, place)).collect()),
         DeValue::Table(table) => Value::Table(locate_table(table, place)),
     };
     Located { value, origin }
@@ -149,9 +144,7 @@ fn plain(value: &Value) -> toml::Value {
         Value::Integer(number) => toml::Value::Integer(*number),
         Value::Float(number) => toml::Value::Float(*number),
         Value::Bool(value) => toml::Value::Boolean(*value),
-        Value::List(items) => {
-            toml::Value::Array(items.iter().map(|item| plain(&item.value)).collect())
-        }
+        Value::List(items) => toml::Value::Array(items.iter().map(|item| plain(&item.value)).collect()),
         Value::Table(fields) => toml::Value::Table(plain_table(fields)),
     }
 }

@@ -6,31 +6,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_domain::evidence::Modality;
-use portcullis_domain::id::{
-    ClusterId, DeviceId, InvalidId, LABEL_MAX, LaneId, NodeId, TerminalId, Timestamp,
-};
+use portcullis_domain::id::{ClusterId, DeviceId, InvalidId, LABEL_MAX, LaneId, NodeId, TerminalId, Timestamp};
 use portcullis_domain::lane::{DEVICES_MAX, DeviceKind, DeviceSpec, LaneSpec};
 
 use crate::clock::PortClock;
 use crate::error::Problem;
 use crate::node_config::{
-    ClusterSection, LimitsSection, LivenessSection, LogFormat, LogSection, NodeConfig, NodeSection,
-    Peer, RaftSection,
+    ClusterSection, LimitsSection, LivenessSection, LogFormat, LogSection, NodeConfig, NodeSection, Peer, RaftSection,
 };
 use crate::origin::Setting;
 use crate::peer_address::PeerAddress;
 use crate::shape::{
-    ClockShape, ClusterShape, DeviceShape, LaneShape, LimitsShape, LivenessShape, LogShape,
-    NodeShape, RaftShape, Shape,
+    ClockShape, ClusterShape, DeviceShape, LaneShape, LimitsShape, LivenessShape, LogShape, NodeShape, RaftShape, Shape,
 };
 
 /// Turns a shape into a configuration. `settings` says where each value was written.
 pub(crate) fn validate(shape: Shape, settings: &[Setting]) -> Result<NodeConfig, Vec<Problem>> {
     let mut checks = Checks {
-        settings: settings
-            .iter()
-            .map(|setting| (setting.key.as_str(), setting))
-            .collect(),
+        settings: settings.iter().map(|setting| (setting.key.as_str(), setting)).collect(),
         problems: Vec::new(),
     };
     let node = checks.node(&shape.node);
@@ -87,10 +80,7 @@ impl Checks<'_> {
     fn above(&mut self, key: &str, value: u64, factor: u64, other: &str, other_value: u64) {
         if value <= other_value.saturating_mul(factor) {
             let times = if factor == 1 { "" } else { "twice " };
-            self.refuse(
-                key,
-                format!("must be more than {times}{}", self.cite(other)),
-            );
+            self.refuse(key, format!("must be more than {times}{}", self.cite(other)));
         }
     }
 
@@ -111,7 +101,10 @@ impl Checks<'_> {
             );
         }
         if listen.port() == 0 {
-            self.refuse(KEY, "port 0 stands for any port, and the peers must know which: name one from 1 to 65535");
+            self.refuse(
+                KEY,
+                "port 0 stands for any port, and the peers must know which: name one from 1 to 65535",
+            );
         }
         Some(NodeSection {
             id: NodeId(shape.id),
@@ -128,11 +121,7 @@ impl Checks<'_> {
         node: Option<&NodeSection>,
     ) -> Option<ClusterSection> {
         let name = &shape.name;
-        if name.len() > LABEL_MAX
-            || !name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        {
+        if name.len() > LABEL_MAX || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
             self.refuse(
                 "cluster.name",
                 format!("expected 1 to {LABEL_MAX} letters, digits, hyphens, underscores or dots"),
@@ -171,24 +160,15 @@ impl Checks<'_> {
         let mut peers: Vec<Peer> = Vec::new();
         for (index, peer) in shape.peers.iter().enumerate() {
             let key = format!("cluster.peers[{index}]");
-            let Some(address) = self.take(
-                &format!("{key}.address"),
-                peer.address.parse::<PeerAddress>(),
-            ) else {
+            let Some(address) = self.take(&format!("{key}.address"), peer.address.parse::<PeerAddress>()) else {
                 continue;
             };
             let before = &shape.peers[..index];
             if let Some(first) = before.iter().position(|other| other.id == peer.id) {
                 self.twice(&format!("{key}.id"), &format!("cluster.peers[{first}].id"));
             }
-            if let Some(first) = before
-                .iter()
-                .position(|other| other.address == peer.address)
-            {
-                self.twice(
-                    &format!("{key}.address"),
-                    &format!("cluster.peers[{first}].address"),
-                );
+            if let Some(first) = before.iter().position(|other| other.address == peer.address) {
+                self.twice(&format!("{key}.address"), &format!("cluster.peers[{first}].address"));
             }
             peers.push(Peer {
                 id: NodeId(peer.id),
@@ -205,13 +185,7 @@ impl Checks<'_> {
 
     fn raft(&mut self, shape: &RaftShape) -> RaftSection {
         const MIN: &str = "raft.election_min_ms";
-        self.above(
-            MIN,
-            shape.election_min_ms,
-            2,
-            "raft.heartbeat_ms",
-            shape.heartbeat_ms,
-        );
+        self.above(MIN, shape.election_min_ms, 2, "raft.heartbeat_ms", shape.heartbeat_ms);
         self.above(
             "raft.election_max_ms",
             shape.election_max_ms,
@@ -257,10 +231,17 @@ impl Checks<'_> {
     fn clock(&mut self, shape: &ClockShape) -> PortClock {
         match (shape.origin_ms, shape.epoch_ms) {
             (Some(origin), Some(epoch_ms)) => {
-                return PortClock { origin: Timestamp(origin), epoch_ms, speed: shape.speed };
+                return PortClock {
+                    origin: Timestamp(origin),
+                    epoch_ms,
+                    speed: shape.speed,
+                };
             }
             (Some(_), None) => self.refuse("clock.origin_ms", "needs clock.epoch_ms: the real time when it holds"),
-            (None, Some(_)) => self.refuse("clock.epoch_ms", "needs clock.origin_ms: the port's time at that moment"),
+            (None, Some(_)) => self.refuse(
+                "clock.epoch_ms",
+                "needs clock.origin_ms: the port's time at that moment",
+            ),
             (None, None) if shape.speed != 1.0 => self.refuse(
                 "clock.speed",
                 "needs clock.origin_ms and clock.epoch_ms: the moment from which the port's clock runs at this speed",
@@ -270,12 +251,7 @@ impl Checks<'_> {
         PortClock::REAL
     }
 
-    fn lanes(
-        &mut self,
-        shapes: &[LaneShape],
-        cluster: &ClusterShape,
-        this: &NodeShape,
-    ) -> Vec<LaneSpec> {
+    fn lanes(&mut self, shapes: &[LaneShape], cluster: &ClusterShape, this: &NodeShape) -> Vec<LaneSpec> {
         let mut seen = Seen::default();
         let mut lanes = Vec::new();
         for (index, shape) in shapes.iter().enumerate() {
@@ -286,16 +262,10 @@ impl Checks<'_> {
             for node in &shape.nodes {
                 let known = *node == this.id || cluster.peers.iter().any(|peer| peer.id == *node);
                 if !known {
-                    self.refuse(
-                        &format!("{key}.nodes"),
-                        format!("node {node} is not in cluster.peers"),
-                    );
+                    self.refuse(&format!("{key}.nodes"), format!("node {node} is not in cluster.peers"));
                 }
             }
-            let terminal = self.take(
-                &format!("{key}.terminal"),
-                TerminalId::new(shape.terminal.as_str()),
-            );
+            let terminal = self.take(&format!("{key}.terminal"), TerminalId::new(shape.terminal.as_str()));
             let devices = self.devices(&key, shape, &mut seen);
             let Some(terminal) = terminal else { continue };
             let lane = LaneSpec {
@@ -339,10 +309,7 @@ impl Checks<'_> {
         let id = self.take(&format!("{key}.id"), DeviceId::new(shape.id.as_str()));
         let kind = match shape.kind.as_str() {
             "controller" => Some(DeviceKind::Controller),
-            word => self.take(
-                &format!("{key}.kind"),
-                word.parse::<Modality>().map(DeviceKind::Sensor),
-            ),
+            word => self.take(&format!("{key}.kind"), word.parse::<Modality>().map(DeviceKind::Sensor)),
         };
         let mut public_key = [0; 32];
         if hex::decode_to_slice(&shape.public_key, &mut public_key).is_err() {

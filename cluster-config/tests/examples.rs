@@ -1,9 +1,6 @@
 //! The examples load, say what they claim, and survive being written and read again.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot write its file fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot write its file fails")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,9 +10,7 @@ use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::{ClusterId, NodeId, Timestamp};
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
 fn load(name: &str, env: &[(&str, &str)]) -> NodeConfig {
@@ -96,10 +91,7 @@ fn the_port_has_eight_lanes_that_see_what_the_first_policy_requires() {
         .flat_map(|lane| &lane.devices)
         .map(|device| device.public_key)
         .collect();
-    assert_eq!(
-        keys.len(),
-        lanes.iter().map(|lane| lane.devices.len()).sum::<usize>()
-    );
+    assert_eq!(keys.len(), lanes.iter().map(|lane| lane.devices.len()).sum::<usize>());
 }
 
 #[test]

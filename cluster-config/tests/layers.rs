@@ -15,10 +15,7 @@ fn without_any_file_two_keys_are_enough_and_the_cluster_is_this_node() {
     assert_eq!(config.node.id, NodeId(7));
     assert_eq!(config.node.capacity, 100);
     assert_eq!(config.cluster.peers.len(), 1);
-    assert_eq!(
-        config.address_of(NodeId(7)).unwrap().to_string(),
-        "127.0.0.1:7401"
-    );
+    assert_eq!(config.address_of(NodeId(7)).unwrap().to_string(), "127.0.0.1:7401");
     assert_eq!(config.others().count(), 0);
     assert!(!config.cluster.bootstrap);
     assert_eq!(config.raft.heartbeat, Duration::from_millis(100));
@@ -30,19 +27,12 @@ fn without_any_file_two_keys_are_enough_and_the_cluster_is_this_node() {
 
 #[test]
 fn flags_win_over_the_environment_and_it_over_the_file_and_it_over_the_defaults() {
-    let text = format!(
-        "{LEAST}[raft]\nheartbeat_ms = 101\nelection_min_ms = 501\nelection_max_ms = 701\n"
-    );
+    let text = format!("{LEAST}[raft]\nheartbeat_ms = 101\nelection_min_ms = 501\nelection_max_ms = 701\n");
     let env = [
         ("PORTCULLIS_RAFT__ELECTION_MIN_MS", "502"),
         ("PORTCULLIS_RAFT__ELECTION_MAX_MS", "702"),
     ];
-    let loaded = load(
-        &text,
-        &env,
-        &["raft.election_max_ms=703", "raft.election_max_ms=704"],
-    )
-    .unwrap();
+    let loaded = load(&text, &env, &["raft.election_max_ms=703", "raft.election_max_ms=704"]).unwrap();
     let raft = &loaded.config.raft;
     assert_eq!(raft.snapshot_every, 10_000);
     assert_eq!(raft.heartbeat, Duration::from_millis(101));
@@ -78,13 +68,9 @@ fn texts_need_no_quotes_outside_the_file_and_may_have_them() {
         ("PORTCULLIS_CLUSTER__NAME", "2026"),
         ("PORTCULLIS_LOG__FILTER", "\"info,raft=debug\""),
     ];
-    let config = load(
-        LEAST,
-        &env,
-        &["node.data_dir=C:\\data", "log.format='json'"],
-    )
-    .unwrap()
-    .config;
+    let config = load(LEAST, &env, &["node.data_dir=C:\\data", "log.format='json'"])
+        .unwrap()
+        .config;
     assert_eq!(config.cluster.name, "2026");
     assert_eq!(config.log.filter, "info,raft=debug");
     assert_eq!(config.log.format, LogFormat::Json);
@@ -94,10 +80,7 @@ fn texts_need_no_quotes_outside_the_file_and_may_have_them() {
 #[test]
 fn lists_are_set_as_toml_and_replace_those_of_the_file() {
     let text = format!("{LEAST}[[cluster.peers]]\nid = 1\naddress = \"old:1\"\n");
-    let env = [(
-        "PORTCULLIS_LANES",
-        "[{ id = 2, terminal = \"t\", nodes = [1] }]",
-    )];
+    let env = [("PORTCULLIS_LANES", "[{ id = 2, terminal = \"t\", nodes = [1] }]")];
     let peers = "cluster.peers=[{ id = 2, address = \"b:2\" }, { id = 1, address = \"a:1\" }]";
     let config = load(&text, &env, &[peers]).unwrap().config;
     let addresses: Vec<_> = config
@@ -114,15 +97,8 @@ fn lists_are_set_as_toml_and_replace_those_of_the_file() {
 
 #[test]
 fn variables_of_others_and_of_the_command_line_are_left_alone() {
-    let mut env: Vec<_> = OTHER_VARIABLES
-        .iter()
-        .map(|name| (*name, "anything"))
-        .collect();
-    env.extend([
-        ("PATH", "/bin"),
-        ("PORTCULLISX", "1"),
-        ("portcullis_node__id", "9"),
-    ]);
+    let mut env: Vec<_> = OTHER_VARIABLES.iter().map(|name| (*name, "anything")).collect();
+    env.extend([("PATH", "/bin"), ("PORTCULLISX", "1"), ("portcullis_node__id", "9")]);
     assert_eq!(
         load(LEAST, &env, &[]).unwrap().config,
         load(LEAST, &[], &[]).unwrap().config

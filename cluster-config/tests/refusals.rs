@@ -9,22 +9,15 @@ const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f7075
 
 #[test]
 fn a_missing_file_is_named() {
-    let error =
-        NodeConfig::load(Some("no/such.toml".as_ref()), std::iter::empty(), &[]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read the configuration file no/such.toml"
-    );
+    let error = NodeConfig::load(Some("no/such.toml".as_ref()), std::iter::empty(), &[]).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the configuration file no/such.toml");
     assert!(std::error::Error::source(&error).is_some());
 }
 
 #[test]
 fn a_file_that_is_no_text_or_far_too_long_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for (bytes, why) in [
-        (vec![0xff, 0xfe], "UTF-8"),
-        (vec![b'#'; (1 << 20) + 1], "1 MiB"),
-    ] {
+    for (bytes, why) in [(vec![0xff, 0xfe], "UTF-8"), (vec![b'#'; (1 << 20) + 1], "1 MiB")] {
         let path = dir.path().join("odd.toml");
         std::fs::write(&path, bytes).unwrap();
         let error = NodeConfig::load(Some(&path), std::iter::empty(), &[]).unwrap_err();
@@ -38,10 +31,7 @@ fn a_file_that_is_no_text_or_far_too_long_is_refused() {
 #[test]
 fn a_text_that_is_no_toml_is_refused_with_its_place() {
     let found = problem("[node]\nid = = 1\n");
-    assert!(
-        found.starts_with("node.toml:2:6: not valid TOML: "),
-        "{found}"
-    );
+    assert!(found.starts_with("node.toml:2:6: not valid TOML: "), "{found}");
     let found = problem("[node]\nid = 1\nid = 2\n");
     assert!(
         found.starts_with("node.toml:3:1: not valid TOML: duplicate key"),
@@ -69,10 +59,7 @@ fn an_unknown_key_that_resembles_nothing_gets_no_suggestion() {
 #[test]
 fn columns_count_characters_and_not_bytes() {
     let found = problem_after_least("log = { filter = \"ü\", colour = 1 }\n");
-    assert!(
-        found.starts_with("node.toml:3:23: log.colour: unknown key"),
-        "{found}"
-    );
+    assert!(found.starts_with("node.toml:3:23: log.colour: unknown key"), "{found}");
 }
 
 #[test]
@@ -96,9 +83,7 @@ fn a_key_under_the_wrong_heading_is_sent_to_the_right_one() {
 #[test]
 fn an_unknown_key_of_a_list_names_the_item() {
     assert_eq!(
-        problem_after_least(
-            "[[lanes]]\nid = 1\nterminal = \"t\"\n[[lanes.devices]]\nid = \"d\"\npubkey = 2\n"
-        ),
+        problem_after_least("[[lanes]]\nid = 1\nterminal = \"t\"\n[[lanes.devices]]\nid = \"d\"\npubkey = 2\n"),
         "node.toml:8:1: lanes[0].devices[0].pubkey: unknown key; did you mean lanes[0].devices[0].public_key? \
          Known in [[lanes.devices]] are id, kind, public_key"
     );
@@ -115,24 +100,16 @@ fn a_variable_of_no_key_is_refused_with_the_name_of_the_variable_that_was_meant(
         ]
     );
     let found = problems(LEAST, &[("PORTCULLIS_ENDPIONT", "x")], &[]);
-    assert!(
-        found[0].contains("did you mean PORTCULLIS_ENDPOINT?"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("did you mean PORTCULLIS_ENDPOINT?"), "{found:?}");
     let found = problems(LEAST, &[("PORTCULLIS_SPEED", "60")], &[]);
-    assert!(
-        found[0].contains("did you mean PORTCULLIS_CLOCK__SPEED?"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("did you mean PORTCULLIS_CLOCK__SPEED?"), "{found:?}");
 }
 
 #[test]
 fn a_variable_in_small_letters_is_refused() {
     assert_eq!(
         problems(LEAST, &[("PORTCULLIS_node__id", "2")], &[]),
-        [
-            "environment PORTCULLIS_node__id: not a key: variables are written in capitals, PORTCULLIS_NODE__ID"
-        ]
+        ["environment PORTCULLIS_node__id: not a key: variables are written in capitals, PORTCULLIS_NODE__ID"]
     );
 }
 
@@ -210,10 +187,7 @@ fn other_wrong_types_say_what_was_found() {
             "2024-01-01: expected an integer from 10 to 10000, found a date",
         ),
         ("raft = 1", "raft = 1: expected a table, found an integer"),
-        (
-            "lanes = [1]",
-            "lanes[0] = 1: expected a table, found an integer",
-        ),
+        ("lanes = [1]", "lanes[0] = 1: expected a table, found an integer"),
         (
             "[lanes]\nid = 1",
             "expected a list of tables, found a table: write [[lanes]]",
@@ -258,10 +232,7 @@ fn values_out_of_range_name_the_range() {
             "raft.heartbeat_ms = 0",
             "raft.heartbeat_ms = 0: expected an integer from 10 to 10000",
         ),
-        (
-            "raft.snapshot_every = 0",
-            "expected an integer from 10 to 100000000",
-        ),
+        ("raft.snapshot_every = 0", "expected an integer from 10 to 100000000"),
         (
             "node.capacity = -1",
             "node.capacity = -1: expected an integer from 0 to 10000",
@@ -275,18 +246,9 @@ fn values_out_of_range_name_the_range() {
             "clock.speed = 0",
             "clock.speed = 0: expected a number above 0 and at most 10000",
         ),
-        (
-            "clock.speed = 10000.5",
-            "expected a number above 0 and at most 10000",
-        ),
-        (
-            "clock.speed = nan",
-            "expected a number above 0 and at most 10000",
-        ),
-        (
-            "clock.speed = inf",
-            "expected a number above 0 and at most 10000",
-        ),
+        ("clock.speed = 10000.5", "expected a number above 0 and at most 10000"),
+        ("clock.speed = nan", "expected a number above 0 and at most 10000"),
+        ("clock.speed = inf", "expected a number above 0 and at most 10000"),
         (
             "[[lanes]]\nid = 1\nterminal = \"t\"\nnodes = [0]",
             "lanes[0].nodes[0] = 0: expected an integer from 1",
@@ -313,9 +275,7 @@ fn what_is_required_says_how_to_set_it() {
 #[test]
 fn what_is_required_of_an_item_names_the_item() {
     assert_eq!(
-        problem_after_least(
-            "[[cluster.peers]]\nid = 1\naddress = \"a:1\"\n[[cluster.peers]]\nid = 2\n"
-        ),
+        problem_after_least("[[cluster.peers]]\nid = 1\naddress = \"a:1\"\n[[cluster.peers]]\nid = 2\n"),
         "node.toml:6:1: cluster.peers[1].address: required in each [[cluster.peers]]: expected text that is not empty"
     );
 }
@@ -324,10 +284,7 @@ fn what_is_required_of_an_item_names_the_item() {
 fn several_problems_are_listed_together() {
     let error = load("[raft]\na = 1\nheartbeat_ms = 0\n", &[], &[]).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.starts_with("the configuration has 2 problems\n  "),
-        "{text}"
-    );
+    assert!(text.starts_with("the configuration has 2 problems\n  "), "{text}");
     assert_eq!(text.lines().count(), 3);
 }
 
@@ -339,24 +296,14 @@ fn listeners_refuse_any_address_but_loopback() {
          identities and mutual TLS do not exist yet, so that anyone on a network could act as a node or an officer. \
          Reach other machines through a tunnel"
     );
-    for good in [
-        "127.0.0.1:1",
-        "127.1.2.3:7401",
-        "[::1]:7401",
-        "[::ffff:127.0.0.1]:7401",
-    ] {
+    for good in ["127.0.0.1:1", "127.1.2.3:7401", "[::1]:7401", "[::ffff:127.0.0.1]:7401"] {
         load(&format!("{LEAST}node.listen = \"{good}\""), &[], &[]).unwrap();
     }
     for bad in ["[::]:7401", "192.168.0.1:7401", "[fe80::1]:7401"] {
         assert!(problem_after_least(&format!("node.listen = \"{bad}\"")).contains("only loopback"));
     }
-    assert!(
-        problem_after_least("node.listen = \"localhost:7401\"")
-            .contains("expected an IP address and a port")
-    );
-    assert!(
-        problem_after_least("node.listen = \"127.0.0.1:0\"").contains("port 0 stands for any port")
-    );
+    assert!(problem_after_least("node.listen = \"localhost:7401\"").contains("expected an IP address and a port"));
+    assert!(problem_after_least("node.listen = \"127.0.0.1:0\"").contains("port 0 stands for any port"));
 }
 
 #[test]
@@ -379,9 +326,7 @@ fn peers_must_not_repeat_and_must_include_this_node() {
 
 #[test]
 fn names_and_ids_of_the_cluster_are_checked() {
-    assert!(
-        problem_after_least("cluster.name = \"a b\"").contains("expected 1 to 64 letters, digits")
-    );
+    assert!(problem_after_least("cluster.name = \"a b\"").contains("expected 1 to 64 letters, digits"));
     assert_eq!(
         problem_after_least("cluster.id = \"abc\""),
         "node.toml:3:14: cluster.id = \"abc\": expected 16 bytes in hex"
@@ -423,22 +368,16 @@ fn timers_that_contradict_each_other_are_refused_with_both_sides() {
 
 #[test]
 fn a_clock_is_set_completely_or_not_at_all() {
-    assert!(
-        problem_after_least("clock.speed = 60")
-            .contains("clock.speed = 60.0: needs clock.origin_ms and")
-    );
+    assert!(problem_after_least("clock.speed = 60").contains("clock.speed = 60.0: needs clock.origin_ms and"));
     assert!(problem_after_least("clock.origin_ms = 5").contains("needs clock.epoch_ms"));
     assert!(problem_after_least("clock.epoch_ms = 5").contains("needs clock.origin_ms"));
 }
 
 #[test]
 fn lanes_and_devices_are_checked_across_the_cluster() {
-    let lane = |id: u32, devices: &str| {
-        format!("[[lanes]]\nid = {id}\nterminal = \"t\"\ndevices = [{devices}]\n")
-    };
-    let device = |id: &str, kind: &str, key: &str| {
-        format!("{{ id = \"{id}\", kind = \"{kind}\", public_key = \"{key}\" }}")
-    };
+    let lane = |id: u32, devices: &str| format!("[[lanes]]\nid = {id}\nterminal = \"t\"\ndevices = [{devices}]\n");
+    let device =
+        |id: &str, kind: &str, key: &str| format!("{{ id = \"{id}\", kind = \"{kind}\", public_key = \"{key}\" }}");
     let good = device("d", "ocr", KEY);
     for (text, said) in [
         (
@@ -480,8 +419,5 @@ fn lanes_and_devices_are_checked_across_the_cluster() {
     let many: Vec<_> = (0..33)
         .map(|number| device(&format!("d{number}"), "ocr", KEY))
         .collect();
-    assert!(
-        problem_after_least(&lane(1, &many.join(", ")))
-            .contains("the lane has 33 devices, at most 32 are taken")
-    );
+    assert!(problem_after_least(&lane(1, &many.join(", "))).contains("the lane has 33 devices, at most 32 are taken"));
 }

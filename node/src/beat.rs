@@ -10,7 +10,9 @@ use portcullis_domain::id::{BootId, ClusterId, NodeId};
 use portcullis_proto::internal::v1 as pb;
 use portcullis_proto::internal::v1::heartbeat_service_client::HeartbeatServiceClient;
 use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatService;
-use portcullis_wire::beat::{Beat, BeatAnswer, Load, LogPoint, decode_beat, decode_beat_answer, encode_beat, encode_beat_answer};
+use portcullis_wire::beat::{
+    Beat, BeatAnswer, Load, LogPoint, decode_beat, decode_beat_answer, encode_beat, encode_beat_answer,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +81,10 @@ pub struct Sender {
     pub address: String,
     /// Relative capacity.
     pub capacity: u32,
+    /// How often it sends, and what counts as silence.
+    pub timing: LivenessSection,
+    /// The port's clock here.
+    pub port_time: PortTime,
 }
 
 impl Beats {
@@ -87,8 +93,6 @@ impl Beats {
         me: Sender,
         peers: Vec<(NodeId, String)>,
         connector: &Connector,
-        timing: LivenessSection,
-        port_time: PortTime,
         consensus: Consensus,
         host: HostSlot,
         stop: &CancellationToken,
@@ -102,8 +106,8 @@ impl Beats {
                 address: me.address,
                 capacity: me.capacity,
                 nodes: peers.len() + 1,
-                timing,
-                port_time,
+                timing: me.timing,
+                port_time: me.port_time,
                 consensus,
                 host,
                 table: Mutex::default(),
@@ -111,7 +115,11 @@ impl Beats {
             }),
         };
         for (node, address) in peers {
-            tokio::spawn(beats.clone().send(node, HeartbeatServiceClient::new(connector(&address)), stop.clone()));
+            tokio::spawn(
+                beats
+                    .clone()
+                    .send(node, HeartbeatServiceClient::new(connector(&address)), stop.clone()),
+            );
         }
         tokio::spawn(beats.clone().judge(stop.clone()));
         beats
@@ -147,12 +155,17 @@ impl Beats {
             node: inner.node,
             boot: inner.boot,
             applied: view.ledger.number(),
-            head: LogPoint { size: view.log_size, root: view.root },
+            head: LogPoint {
+                size: view.log_size,
+                root: view.root,
+            },
             checkpoints: Vec::new(),
             port_time: inner.port_time.now(),
             unix_time_ms: unix_ms(),
             load: Load {
-                actors: host.as_ref().map_or(0, |host| u32::try_from(host.running().len()).unwrap_or(u32::MAX)),
+                actors: host
+                    .as_ref()
+                    .map_or(0, |host| u32::try_from(host.running().len()).unwrap_or(u32::MAX)),
                 memory_bytes: resident_bytes(),
                 ..Load::default()
             },
@@ -181,11 +194,23 @@ impl Beats {
             let within = self.inner.timing.beat.max(Duration::from_millis(100)) * 2;
             request.set_timeout(within);
             let sent = unix_ms();
-            let Ok(Ok(response)) = tokio::time::timeout(within, client.beat(request)).await else { continue };
-            let Ok(answer) = decode_beat_answer(response.into_inner()) else { continue };
+            let Ok(Ok(response)) = tokio::time::timeout(within, client.beat(request)).await else {
+                continue;
+            };
+            let Ok(answer) = decode_beat_answer(response.into_inner()) else {
+                continue;
+            };
             let middle = i64::try_from(sent.midpoint(unix_ms())).unwrap_or(i64::MAX);
-            let offset_ms = i64::try_from(answer.unix_time_ms).unwrap_or(i64::MAX).saturating_sub(middle);
-            self.table().answered.insert(to, Answered { at: Instant::now(), offset_ms });
+            let offset_ms = i64::try_from(answer.unix_time_ms)
+                .unwrap_or(i64::MAX)
+                .saturating_sub(middle);
+            self.table().answered.insert(
+                to,
+                Answered {
+                    at: Instant::now(),
+                    offset_ms,
+                },
+            );
             self.count();
         }
     }
@@ -235,8 +260,16 @@ impl Beats {
         }
         let (off, right) = {
             let table = self.table();
-            let off = table.answered.values().filter(|peer| peer.offset_ms.abs() > CLOCK_OFF_MS).count();
-            let right = table.answered.iter().max_by_key(|(_, peer)| peer.at).map(|(node, _)| *node);
+            let off = table
+                .answered
+                .values()
+                .filter(|peer| peer.offset_ms.abs() > CLOCK_OFF_MS)
+                .count();
+            let right = table
+                .answered
+                .iter()
+                .max_by_key(|(_, peer)| peer.at)
+                .map(|(node, _)| *node);
             (off, right)
         };
         if let Some(to) = right.filter(|_| 2 * off > self.inner.nodes) {
@@ -253,7 +286,9 @@ impl HeartbeatService for Beats {
     async fn beat(&self, request: Request<pb::BeatRequest>) -> Result<Response<pb::BeatResponse>, Status> {
         let beat = decode_beat(request.into_inner()).map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
         if beat.cluster != self.inner.cluster {
-            return Err(Status::failed_precondition("cluster_id: the heartbeat is of another cluster; check the peers"));
+            return Err(Status::failed_precondition(
+                "cluster_id: the heartbeat is of another cluster; check the peers",
+            ));
         }
         let (node, boot) = (beat.node, beat.boot);
         match self.inner.consensus.check_root(beat.head.size, &beat.head.root) {
@@ -266,7 +301,13 @@ impl HeartbeatService for Beats {
             }
             Agreement::Unknown => {}
         }
-        self.table().heard.insert(node, Heard { at: Instant::now(), beat });
+        self.table().heard.insert(
+            node,
+            Heard {
+                at: Instant::now(),
+                beat,
+            },
+        );
         if let Some(host) = self.inner.host.load_full() {
             host.node_seen(node, boot);
         }

@@ -56,7 +56,10 @@ pub async fn run(config: NodeConfig, cluster: ClusterId, consensus: Consensus, s
 /// leader looks, and lanes that the configuration does not name stay.
 fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<CommandBody> {
     if ledger.cluster().is_none() {
-        let found = ClusterCommand::Found { cluster, policy: Policy::first() };
+        let found = ClusterCommand::Found {
+            cluster,
+            policy: Policy::first(),
+        };
         return vec![CommandBody::Cluster(found)];
     }
     let (Ok(source), Ok(principal)) = (SourceId::new("configuration"), Principal::new("configuration")) else {

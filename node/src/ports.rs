@@ -20,7 +20,11 @@ pub struct Core(pub Consensus);
 
 /// A command as it goes to the leader, who stamps it.
 pub fn unstamped(body: CommandBody, traceparent: String) -> Command {
-    Command { at: Timestamp::ZERO, traceparent, body }
+    Command {
+        at: Timestamp::ZERO,
+        traceparent,
+        body,
+    }
 }
 
 impl Proposer for Core {
@@ -29,9 +33,14 @@ impl Proposer for Core {
             let answers = self.0.propose(vec![unstamped(body, traceparent)]).await;
             match answers.into_iter().next() {
                 Some(Ok(outcome)) => Ok(outcome),
-                Some(Err(portcullis_consensus::ProposeError::NotApplied { reason, detail, retry_after })) => {
-                    Err(ProposeError::NotApplied { reason: format!("{}: {detail}", reason.as_str()), retry_after })
-                }
+                Some(Err(portcullis_consensus::ProposeError::NotApplied {
+                    reason,
+                    detail,
+                    retry_after,
+                })) => Err(ProposeError::NotApplied {
+                    reason: format!("{}: {detail}", reason.as_str()),
+                    retry_after,
+                }),
                 Some(Err(portcullis_consensus::ProposeError::Stopped { .. })) => Err(ProposeError::Stopped),
                 Some(Err(portcullis_consensus::ProposeError::Unknown { .. })) | None => Err(ProposeError::Unknown),
             }
@@ -53,7 +62,11 @@ impl Blobs for Core {
     fn put(&self, blobs: Vec<(Digest, Vec<u8>)>) -> BoxFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
             for (digest, content) in blobs {
-                let kept = self.0.put_blob(Bytes::from(content)).await.map_err(|error| BlobError(error.to_string()))?;
+                let kept = self
+                    .0
+                    .put_blob(Bytes::from(content))
+                    .await
+                    .map_err(|error| BlobError(error.to_string()))?;
                 if kept != digest {
                     return Err(BlobError(format!("the content has the digest {kept}, not {digest}")));
                 }

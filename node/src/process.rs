@@ -31,8 +31,9 @@ use crate::services::{Gateway, Parts};
 
 /// The highest cluster version that this program speaks.
 pub const CLUSTER_VERSION: u32 = 1;
-/// How long open calls may take to finish when the node stops.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long open calls may take to finish when the node stops. Streams are ended before; what is left are short calls and
+/// the streams of other nodes' consensus, which end only from the other side.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a node's run ended in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,26 +71,29 @@ impl Process {
         let stop = CancellationToken::new();
         let streams = CancellationToken::new();
         let host: HostSlot = Arc::new(ArcSwapOption::empty());
-        let me = Speaker { cluster, node: config.node.id, boot };
-        let peers: Vec<_> = config.others().map(|peer| (peer.id, peer.address.to_string())).collect();
+        let me = Speaker {
+            cluster,
+            node: config.node.id,
+            boot,
+        };
+        let peers: Vec<_> = config
+            .others()
+            .map(|peer| (peer.id, peer.address.to_string()))
+            .collect();
         let links = Links::start(me, peers.clone(), &connector, &stop);
         let sender = Sender {
             cluster,
             node: config.node.id,
             boot,
-            address: config.address_of(config.node.id).map(ToString::to_string).unwrap_or_default(),
+            address: config
+                .address_of(config.node.id)
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             capacity: config.node.capacity,
-        };
-        let beats = Beats::start(
-            sender,
-            peers,
-            &connector,
-            config.liveness.clone(),
+            timing: config.liveness.clone(),
             port_time,
-            consensus.clone(),
-            host.clone(),
-            &stop,
-        );
+        };
+        let beats = Beats::start(sender, peers, &connector, consensus.clone(), host.clone(), &stop);
         let gateway = Gateway::new(Parts {
             cluster,
             boot,
@@ -114,8 +118,12 @@ impl Process {
         )?;
 
         if config.cluster.bootstrap {
-            let members: BTreeMap<u64, Member> =
-                config.cluster.peers.iter().map(|peer| (peer.id.0, Member::new(peer.address.to_string()))).collect();
+            let members: BTreeMap<u64, Member> = config
+                .cluster
+                .peers
+                .iter()
+                .map(|peer| (peer.id.0, Member::new(peer.address.to_string())))
+                .collect();
             consensus.initialize(members).await.context("founding the cluster")?;
         }
 
@@ -129,7 +137,10 @@ impl Process {
             quorum: Arc::new(Majority(beats.quorum())),
             decoder: Arc::new(ByContract),
         };
-        let mut host_config = HostConfig::new(Identity { node: config.node.id, boot });
+        let mut host_config = HostConfig::new(Identity {
+            node: config.node.id,
+            boot,
+        });
         host_config.capacity = config.node.capacity;
         host_config.version = CLUSTER_VERSION;
         host_config.down_after = config.liveness.down;
@@ -137,9 +148,21 @@ impl Process {
         let running = Host::start(host_config, ports).await.context("starting the actors")?;
         host.store(Some(Arc::new(running.clone())));
         tokio::spawn(follow_leadership(consensus.clone(), running, stop.clone()));
-        tokio::spawn(crate::founding::run(config.clone(), cluster, consensus.clone(), stop.clone()));
+        tokio::spawn(crate::founding::run(
+            config.clone(),
+            cluster,
+            consensus.clone(),
+            stop.clone(),
+        ));
         tokio::spawn(report_health(consensus.clone(), beats.quorum(), health, stop.clone()));
-        Ok(Self { config, consensus, host, stop, streams, server })
+        Ok(Self {
+            config,
+            consensus,
+            host,
+            stop,
+            streams,
+            server,
+        })
     }
 
     /// The replicated core.
@@ -177,7 +200,7 @@ impl Process {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         tracing::info!(node = %self.config.node.id, "node is stopping");
         let host = self.host.swap(None);
         self.streams.cancel();
@@ -191,8 +214,8 @@ impl Process {
             tracing::debug!(%error, "leadership was not handed over");
         }
         self.stop.cancel();
-        if tokio::time::timeout(STOP_WITHIN, self.server).await.is_err() {
-            tracing::warn!("open calls were cut off");
+        if !self.server.is_finished() && tokio::time::timeout(STOP_WITHIN, &mut self.server).await.is_err() {
+            self.server.abort();
         }
         self.consensus.shutdown().await;
         tracing::info!("node has stopped");
@@ -244,11 +267,16 @@ fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
     }
     if config.cluster.peers.len() > 1 {
         let example = ClusterId(rand::random());
-        bail!("cluster.id is missing: with several nodes all of them need the same one, for example id = \"{example}\"");
+        bail!(
+            "cluster.id is missing: with several nodes all of them need the same one, for example id = \"{example}\""
+        );
     }
     let path = config.node.data_dir.join("cluster-id");
     match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().with_context(|| format!("{} does not hold a cluster id", path.display())),
+        Ok(text) => text
+            .trim()
+            .parse()
+            .with_context(|| format!("{} does not hold a cluster id", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let id = ClusterId(rand::random());
             write_new(&path, &id.to_string())?;
@@ -281,7 +309,9 @@ async fn open_consensus(
     settings.snapshot_every = config.raft.snapshot_every;
     settings.queue = config.limits.proposals;
     settings.patience = config.limits.call;
-    Consensus::open(settings, connector.clone()).await.context("opening the data folder")
+    Consensus::open(settings, connector.clone())
+        .await
+        .context("opening the data folder")
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything is mounted")]
@@ -323,7 +353,9 @@ fn serve(
     let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
         stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
     });
-    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await })))
+    Ok(tokio::spawn(
+        router.serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await }),
+    ))
 }
 
 /// The placement actor runs where the leader is.
@@ -349,8 +381,11 @@ async fn report_health(
     let mut leadership = consensus.leadership();
     loop {
         let well = leadership.borrow_and_update().leader.is_some() && *quorum.borrow_and_update();
-        let status =
-            if well { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+        let status = if well {
+            tonic_health::ServingStatus::Serving
+        } else {
+            tonic_health::ServingStatus::NotServing
+        };
         health.set_service_status("", status).await;
         tokio::select! {
             () = stop.cancelled() => break,
@@ -358,5 +393,7 @@ async fn report_health(
             changed = quorum.changed() => if changed.is_err() { break },
         }
     }
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
 }

@@ -26,15 +26,7 @@ mod tests {
     #[test]
     fn codes_in_use_are_known_and_placeholders_are_not() {
         assert!(CODES.split_ascii_whitespace().all(|code| code.len() == 2));
-        assert!(
-            ["GB", "US", "CN", "XI", "XK", "AD", "ZW"]
-                .into_iter()
-                .all(is_known)
-        );
-        assert!(
-            !["", "ZZ", "gb", "GBR", "G", "B A"]
-                .into_iter()
-                .any(is_known)
-        );
+        assert!(["GB", "US", "CN", "XI", "XK", "AD", "ZW"].into_iter().all(is_known));
+        assert!(!["", "ZZ", "gb", "GBR", "G", "B A"].into_iter().any(is_known));
     }
 }

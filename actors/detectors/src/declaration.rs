@@ -8,8 +8,7 @@ use portcullis_domain::equipment::{EQUIPMENT_ID_MAX, EquipmentId};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::Digest;
 use portcullis_domain::manifest::{
-    Amount, Document, FINDINGS_MAX, GOODS_ITEMS_MAX, GoodsItem, Manifest, Party, PartyRole,
-    Personal, TEXT_MAX,
+    Amount, Document, FINDINGS_MAX, GOODS_ITEMS_MAX, GoodsItem, Manifest, Party, PartyRole, Personal, TEXT_MAX,
 };
 use thiserror::Error;
 
@@ -89,9 +88,7 @@ pub enum DeclarationError {
     #[error(transparent)]
     Xml(#[from] XmlError),
     /// Another kind of document.
-    #[error(
-        "root element {root} is neither MetaData nor Declaration; send a WCO Data Model declaration"
-    )]
+    #[error("root element {root} is neither MetaData nor Declaration; send a WCO Data Model declaration")]
     Root {
         /// The local name of the root.
         root: String,
@@ -190,8 +187,7 @@ impl Declaration {
     /// Goods that several containers share lose their masses here: the whole mass belongs to no single container, and
     /// a weighing must not be compared with it.
     pub fn containers(&self, mut salt: impl FnMut() -> [u8; 16]) -> Vec<DeclaredContainer> {
-        let shared =
-            self.equipment.len() > 1 && self.goods.iter().any(|goods| goods.equipment.is_empty());
+        let shared = self.equipment.len() > 1 && self.goods.iter().any(|goods| goods.equipment.is_empty());
         let parties: Vec<Party> = self
             .parties
             .iter()
@@ -212,10 +208,7 @@ impl Declaration {
                     findings.push(Finding::new(
                         FindingCode::SharedManifest,
                         "TransportEquipment",
-                        format!(
-                            "{} containers share goods; masses were left out",
-                            self.equipment.len()
-                        ),
+                        format!("{} containers share goods; masses were left out", self.equipment.len()),
                     ));
                 }
                 findings.truncate(FINDINGS_MAX);
@@ -230,30 +223,22 @@ impl Declaration {
 
     fn manifest(&self, equipment: &Equipment, parties: &[Party]) -> Manifest {
         let alone = self.equipment.len() == 1;
-        let goods = self
-            .goods
-            .iter()
-            .filter_map(|goods| match goods.equipment.as_slice() {
-                [] if alone => Some(goods.item.clone()),
-                [only] if *only == equipment.id => Some(goods.item.clone()),
-                several if several.is_empty() || several.contains(&equipment.id) => {
-                    Some(GoodsItem {
-                        gross_mass_g: None,
-                        net_mass_g: None,
-                        ..goods.item.clone()
-                    })
-                }
-                _ => None,
-            });
+        let goods = self.goods.iter().filter_map(|goods| match goods.equipment.as_slice() {
+            [] if alone => Some(goods.item.clone()),
+            [only] if *only == equipment.id => Some(goods.item.clone()),
+            several if several.is_empty() || several.contains(&equipment.id) => Some(GoodsItem {
+                gross_mass_g: None,
+                net_mass_g: None,
+                ..goods.item.clone()
+            }),
+            _ => None,
+        });
         let version = self.model_version.as_deref().unwrap_or("unknown");
         Manifest {
             document: Some(Document {
                 digest: self.digest,
                 format: format!("wco-dm/{version}"),
-                reference: self
-                    .local_reference
-                    .clone()
-                    .or_else(|| self.movement_reference.clone()),
+                reference: self.local_reference.clone().or_else(|| self.movement_reference.clone()),
             }),
             goods: goods.collect(),
             gross_mass_g: None,
@@ -281,29 +266,21 @@ impl Reader {
 
     fn declaration(&mut self, root: &Element<'_>) -> Result<Declaration, DeclarationError> {
         match root.child("FunctionCode") {
-            None => self.note(
-                FindingCode::ElementMissing,
-                "FunctionCode",
-                "taken as 9, an original",
-            ),
+            None => self.note(FindingCode::ElementMissing, "FunctionCode", "taken as 9, an original"),
             Some(code) if code.trimmed() == "9" => {}
             Some(code) => {
                 let code_text: String = code.trimmed().chars().take(20).collect();
                 return Err(DeclarationError::Value {
                     element: "FunctionCode",
                     place: place(code),
-                    why: format!(
-                        "{code_text:?} is not 9: only original declarations announce a container"
-                    ),
+                    why: format!("{code_text:?} is not 9: only original declarations announce a container"),
                 });
             }
         }
-        let shipment = root
-            .child("GoodsShipment")
-            .ok_or(DeclarationError::Missing {
-                path: "Declaration/GoodsShipment",
-                why: "it holds containers and goods",
-            })?;
+        let shipment = root.child("GoodsShipment").ok_or(DeclarationError::Missing {
+            path: "Declaration/GoodsShipment",
+            why: "it holds containers and goods",
+        })?;
         let local_reference = self.text(root, "FunctionalReferenceID");
         if local_reference.is_none() {
             self.note(
@@ -346,9 +323,7 @@ impl Reader {
                 "no container is named",
             );
         }
-        let dispatch_country = shipment
-            .text_at(&["ExportCountry", "ID"])
-            .unwrap_or_default();
+        let dispatch_country = shipment.text_at(&["ExportCountry", "ID"]).unwrap_or_default();
         let dispatch_country = self.country(dispatch_country, "ExportCountry/ID");
         let transport = consignment.and_then(|parent| parent.child("ArrivalTransportMeans"));
         Ok(Declaration {
@@ -362,9 +337,7 @@ impl Reader {
             parties: self.parties(root, shipment),
             dispatch_country,
             arrival_transport: transport.and_then(|means| {
-                let kind = self
-                    .text(means, "IdentificationTypeCode")
-                    .unwrap_or_default();
+                let kind = self.text(means, "IdentificationTypeCode").unwrap_or_default();
                 Some((self.text(means, "ID")?, kind))
             }),
             goods_location: consignment
@@ -384,14 +357,9 @@ impl Reader {
         let id = match EquipmentId::new(written) {
             Ok(id) => id,
             Err(error) => {
-                let detail = format!(
-                    "{error}; at most {EQUIPMENT_ID_MAX} letters and digits; this container was left out"
-                );
-                self.note(
-                    FindingCode::ValueUnreadable,
-                    "TransportEquipment/ID",
-                    detail,
-                );
+                let detail =
+                    format!("{error}; at most {EQUIPMENT_ID_MAX} letters and digits; this container was left out");
+                self.note(FindingCode::ValueUnreadable, "TransportEquipment/ID", detail);
                 return Ok(None);
             }
         };
@@ -448,9 +416,7 @@ impl Reader {
         position: u32,
         equipment: &mut Vec<Equipment>,
     ) -> Result<Goods, DeclarationError> {
-        let sequence = element
-            .text_at(&["SequenceNumeric"])
-            .and_then(|text| text.parse().ok());
+        let sequence = element.text_at(&["SequenceNumeric"]).and_then(|text| text.parse().ok());
         let sequence = sequence.unwrap_or_else(|| {
             let detail = format!("goods item {position} has no number; its position was used");
             self.note(
@@ -501,18 +467,11 @@ impl Reader {
             amount: self.amount(commodity, &here),
             dangerous_goods: self.dangerous_goods(commodity, &here),
         };
-        Ok(Goods {
-            item,
-            equipment: own,
-        })
+        Ok(Goods { item, equipment: own })
     }
 
     /// `TSP` is the eight-digit code of the Combined Nomenclature, `TRC` the two digits that TARIC adds.
-    fn commodity_code(
-        &mut self,
-        commodity: Option<&Element<'_>>,
-        here: &impl Fn(&str) -> String,
-    ) -> String {
+    fn commodity_code(&mut self, commodity: Option<&Element<'_>>, here: &impl Fn(&str) -> String) -> String {
         let class = |kind: &str| {
             commodity
                 .into_iter()
@@ -534,17 +493,12 @@ impl Reader {
                 "{:?} is not 6, 8 or 10 digits",
                 main.chars().take(40).collect::<String>()
             );
-            self.note(
-                FindingCode::CommodityCodeOdd,
-                &here("Classification/ID"),
-                detail,
-            );
+            self.note(FindingCode::CommodityCodeOdd, &here("Classification/ID"), detail);
             if !digits(main) || main.len() > 11 {
                 return String::new();
             }
         }
-        let added =
-            class("TRC").filter(|added| main.len() == 8 && added.len() == 2 && digits(added));
+        let added = class("TRC").filter(|added| main.len() == 8 && added.len() == 2 && digits(added));
         format!("{main}{}", added.unwrap_or_default())
     }
 
@@ -598,8 +552,7 @@ impl Reader {
             Some("TNE") => 6,
             Some("GRM") => 0,
             Some(other) => {
-                let detail =
-                    format!("unit {other:?} is not KGM, TNE or GRM; the mass was left out");
+                let detail = format!("unit {other:?} is not KGM, TNE or GRM; the mass was left out");
                 self.note(FindingCode::ValueUnreadable, &field, detail);
                 return None;
             }
@@ -616,11 +569,7 @@ impl Reader {
         Some(grams)
     }
 
-    fn amount(
-        &mut self,
-        commodity: Option<&Element<'_>>,
-        here: &impl Fn(&str) -> String,
-    ) -> Option<Amount> {
+    fn amount(&mut self, commodity: Option<&Element<'_>>, here: &impl Fn(&str) -> String) -> Option<Amount> {
         let element = commodity?.at(&["InvoiceLine", "ItemChargeAmount"])?;
         let hundredths = scaled(element.trimmed(), 2).and_then(|value| i64::try_from(value).ok());
         let currency = element.attribute("currencyID").unwrap_or_default();
@@ -632,35 +581,19 @@ impl Reader {
             }),
             _ => {
                 let written: String = element.trimmed().chars().take(40).collect();
-                let detail =
-                    format!("{written:?} in currency {currency:?} cannot be used; it was left out");
-                self.note(
-                    FindingCode::ValueUnreadable,
-                    &here("ItemChargeAmount"),
-                    detail,
-                );
+                let detail = format!("{written:?} in currency {currency:?} cannot be used; it was left out");
+                self.note(FindingCode::ValueUnreadable, &here("ItemChargeAmount"), detail);
                 None
             }
         }
     }
 
-    fn dangerous_goods(
-        &mut self,
-        commodity: Option<&Element<'_>>,
-        here: &impl Fn(&str) -> String,
-    ) -> Option<u16> {
+    fn dangerous_goods(&mut self, commodity: Option<&Element<'_>>, here: &impl Fn(&str) -> String) -> Option<u16> {
         let written = commodity?.text_at(&["DangerousGoods", "UNDGID"])?;
         let number = written.trim_start_matches("UN").trim().parse().ok();
         if number.is_none() {
-            let detail = format!(
-                "{:?} is not a UN number",
-                written.chars().take(40).collect::<String>()
-            );
-            self.note(
-                FindingCode::ValueUnreadable,
-                &here("DangerousGoods/UNDGID"),
-                detail,
-            );
+            let detail = format!("{:?} is not a UN number", written.chars().take(40).collect::<String>());
+            self.note(FindingCode::ValueUnreadable, &here("DangerousGoods/UNDGID"), detail);
         }
         number
     }
@@ -675,11 +608,7 @@ impl Reader {
             );
         }
         let shaped = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-        if shaped {
-            code.to_owned()
-        } else {
-            String::new()
-        }
+        if shaped { code.to_owned() } else { String::new() }
     }
 
     /// Compares stated counts with what is there.
@@ -690,10 +619,7 @@ impl Reader {
             .map(u64::from)
             .sum();
         let items = goods.len() as u64;
-        for (name, found) in [
-            ("GoodsItemQuantity", items),
-            ("TotalPackageQuantity", packages),
-        ] {
+        for (name, found) in [("GoodsItemQuantity", items), ("TotalPackageQuantity", packages)] {
             let Some(stated) = root.text_at(&[name]) else {
                 self.note(FindingCode::ElementMissing, name, "the count is not stated");
                 continue;
@@ -724,8 +650,7 @@ impl Reader {
                 .into_iter()
                 .flatten()
                 .find_map(|parent| parent.child(name));
-            let identity = holder
-                .and_then(|party| self.text(party, "ID").or_else(|| self.text(party, "Name")));
+            let identity = holder.and_then(|party| self.text(party, "ID").or_else(|| self.text(party, "Name")));
             parties.extend(identity.map(|identity| (role, identity)));
         }
         parties
@@ -737,10 +662,7 @@ impl Reader {
         if text.len() <= TEXT_MAX {
             return Some(text.to_owned());
         }
-        let end = (0..=TEXT_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let end = (0..=TEXT_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let detail = format!("the text has {} bytes and was cut to {end}", text.len());
         self.note(FindingCode::ValueUnreadable, name, detail);
         text.get(..end).map(str::to_owned)
@@ -758,15 +680,8 @@ fn scaled(text: &str, places: usize) -> Option<u64> {
         .chars()
         .chain(fraction.chars().chain(std::iter::repeat('0')).take(places))
         .collect();
-    let value: u64 = if kept.is_empty() {
-        0
-    } else {
-        kept.parse().ok()?
-    };
-    let up = fraction
-        .as_bytes()
-        .get(places)
-        .is_some_and(|digit| *digit >= b'5');
+    let value: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
+    let up = fraction.as_bytes().get(places).is_some_and(|digit| *digit >= b'5');
     value.checked_add(u64::from(up))
 }
 

@@ -38,11 +38,7 @@ pub(crate) fn log_sum(terms: &[f64]) -> f64 {
     if !top.is_finite() {
         return top;
     }
-    top + terms
-        .iter()
-        .map(|term| (term - top).exp())
-        .sum::<f64>()
-        .ln()
+    top + terms.iter().map(|term| (term - top).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

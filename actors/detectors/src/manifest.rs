@@ -40,40 +40,20 @@ const CHAPTERS: [(&str, ThreatFamily, i32, &str); 4] = [
         3_000,
         "explosives, fireworks or matches are declared",
     ),
-    (
-        "93",
-        ThreatFamily::Weapons,
-        3_000,
-        "arms or ammunition are declared",
-    ),
+    ("93", ThreatFamily::Weapons, 3_000, "arms or ammunition are declared"),
     (
         "08",
         ThreatFamily::Narcotics,
         1_000,
         "fresh fruit, a favoured cover load",
     ),
-    (
-        "44",
-        ThreatFamily::Narcotics,
-        500,
-        "wood, a favoured cover load",
-    ),
+    ("44", ThreatFamily::Narcotics, 500, "wood, a favoured cover load"),
 ];
 
 /// Headings (first four digits) of the same kind.
 const HEADINGS: [(&str, ThreatFamily, i32, &str); 3] = [
-    (
-        "2844",
-        ThreatFamily::Nuclear,
-        3_000,
-        "radioactive material is declared",
-    ),
-    (
-        "2845",
-        ThreatFamily::Nuclear,
-        1_000,
-        "isotopes are declared",
-    ),
+    ("2844", ThreatFamily::Nuclear, 3_000, "radioactive material is declared"),
+    ("2845", ThreatFamily::Nuclear, 1_000, "isotopes are declared"),
     (
         "8401",
         ThreatFamily::Nuclear,
@@ -98,10 +78,7 @@ const VAGUE: [&str; 8] = [
 pub fn interpret(manifest: &Manifest, equipment: &EquipmentId) -> Interpretation {
     let mut weights = Weights::ZERO;
     for rule in applied(manifest, equipment) {
-        let sum = weights
-            .of(rule.family)
-            .saturating_add(rule.weight)
-            .clamp(-CAP, CAP);
+        let sum = weights.of(rule.family).saturating_add(rule.weight).clamp(-CAP, CAP);
         weights = weights.with(rule.family, sum);
     }
     let findings = findings(manifest);
@@ -111,11 +88,7 @@ pub fn interpret(manifest: &Manifest, equipment: &EquipmentId) -> Interpretation
             .goods
             .iter()
             .all(|item| item.description.is_empty() && item.commodity_code.is_empty());
-    let ability = if blank {
-        Ability::Degraded
-    } else {
-        Ability::Clear
-    };
+    let ability = if blank { Ability::Degraded } else { Ability::Clear };
     Interpretation {
         weights,
         ability,
@@ -140,12 +113,7 @@ pub fn applied(manifest: &Manifest, equipment: &EquipmentId) -> Vec<Applied> {
     let any = |test: fn(&GoodsItem) -> bool| goods.iter().any(test);
     let laden = !manifest.empty;
     let blank = laden && goods.is_empty();
-    rule(
-        blank,
-        "a laden container without goods items",
-        undeclared,
-        2_000,
-    );
+    rule(blank, "a laden container without goods items", undeclared, 2_000);
     let massless = laden && !blank && manifest.declared_mass_g().is_none_or(|mass| mass == 0);
     rule(massless, "no mass is declared", undeclared, 1_000);
     rule(
@@ -173,36 +141,18 @@ pub fn applied(manifest: &Manifest, equipment: &EquipmentId) -> Vec<Applied> {
         500,
     );
     let odd_id = !equipment.findings().is_empty();
-    rule(
-        odd_id,
-        "the container number deviates from ISO 6346",
-        undeclared,
-        500,
-    );
+    rule(odd_id, "the container number deviates from ISO 6346", undeclared, 500);
     rule(
         manifest.empty && !goods.is_empty(),
         "goods in a container said to be empty",
         undeclared,
         2_000,
     );
-    let sound = laden
-        && !blank
-        && !massless
-        && !odd_id
-        && !any(net_above_gross)
-        && !any(is_vague)
-        && !any(odd_code);
-    rule(
-        sound,
-        "a complete and consistent declaration",
-        undeclared,
-        -1_000,
-    );
+    let sound = laden && !blank && !massless && !odd_id && !any(net_above_gross) && !any(is_vague) && !any(odd_code);
+    rule(sound, "a complete and consistent declaration", undeclared, -1_000);
     for (chapter, family, weight, statement) in CHAPTERS {
         rule(
-            goods
-                .iter()
-                .any(|item| item.commodity_code.starts_with(chapter)),
+            goods.iter().any(|item| item.commodity_code.starts_with(chapter)),
             statement,
             family,
             weight,
@@ -210,18 +160,13 @@ pub fn applied(manifest: &Manifest, equipment: &EquipmentId) -> Vec<Applied> {
     }
     for (heading, family, weight, statement) in HEADINGS {
         rule(
-            goods
-                .iter()
-                .any(|item| item.commodity_code.starts_with(heading)),
+            goods.iter().any(|item| item.commodity_code.starts_with(heading)),
             statement,
             family,
             weight,
         );
     }
-    let class_one = |item: &GoodsItem| {
-        item.dangerous_goods
-            .is_some_and(|number| (4..=512).contains(&number))
-    };
+    let class_one = |item: &GoodsItem| item.dangerous_goods.is_some_and(|number| (4..=512).contains(&number));
     rule(
         goods.iter().any(class_one),
         "dangerous goods of class 1",
@@ -230,9 +175,7 @@ pub fn applied(manifest: &Manifest, equipment: &EquipmentId) -> Vec<Applied> {
     );
     let class_seven = |item: &GoodsItem| {
         item.dangerous_goods.is_some_and(|number| {
-            (2908..=2919).contains(&number)
-                || (2977..=2978).contains(&number)
-                || (3321..=3333).contains(&number)
+            (2908..=2919).contains(&number) || (2977..=2978).contains(&number) || (3321..=3333).contains(&number)
         })
     };
     rule(
@@ -329,10 +272,7 @@ mod tests {
     #[test]
     fn a_complete_declaration_speaks_a_little_for_the_declarant() {
         let result = interpret(&cocoa(), &number());
-        assert_eq!(
-            result.weights,
-            Weights::ZERO.with(ThreatFamily::Undeclared, -1_000)
-        );
+        assert_eq!(result.weights, Weights::ZERO.with(ThreatFamily::Undeclared, -1_000));
         assert_eq!((result.ability, result.findings.len()), (Ability::Clear, 0));
     }
 
@@ -345,10 +285,7 @@ mod tests {
         ] {
             let mut manifest = cocoa();
             manifest.goods[0].commodity_code = code.to_owned();
-            assert!(
-                interpret(&manifest, &number()).weights.of(family) >= 1_000,
-                "{code}"
-            );
+            assert!(interpret(&manifest, &number()).weights.of(family) >= 1_000, "{code}");
         }
     }
 

@@ -30,9 +30,7 @@ const ANOTHER_NUMBER: i32 = 12_000;
 const ANOTHER_NUMBER_DOUBTFUL: i32 = 5_000;
 
 /// Letters with equal value modulo 11 under ISO 6346; the check digit cannot tell them apart.
-const SAME_TO_CHECK_DIGIT: [&str; 10] = [
-    "AKU", "BLV", "CMW", "DNX", "EOY", "FPZ", "GQ", "HR", "IS", "JT",
-];
+const SAME_TO_CHECK_DIGIT: [&str; 10] = ["AKU", "BLV", "CMW", "DNX", "EOY", "FPZ", "GQ", "HR", "IS", "JT"];
 
 /// Compares what was read with what was announced.
 pub fn interpret(recognition: &Recognition, announced: &EquipmentId) -> Interpretation {
@@ -42,12 +40,7 @@ pub fn interpret(recognition: &Recognition, announced: &EquipmentId) -> Interpre
         .filter(|c| c.confidence_permille >= CONFIDENCE_MIN);
     let mut whole: Vec<(EquipmentId, u32)> = legible
         .clone()
-        .filter_map(|c| {
-            Some((
-                EquipmentId::new(&c.text).ok()?,
-                c.confidence_permille.min(1_000),
-            ))
-        })
+        .filter_map(|c| Some((EquipmentId::new(&c.text).ok()?, c.confidence_permille.min(1_000))))
         .collect();
     // The announced number first if it is among them, then by confidence; ties by text, so that order does not matter.
     whole.sort_by(|a, b| {
@@ -99,12 +92,8 @@ fn compare(read: &EquipmentId, announced: &EquipmentId) -> (i32, Ability, Vec<Fi
     if read == announced {
         return (MATCH, Ability::Clear, Vec::new());
     }
-    let Iso6346::Number {
-        expected, found, ..
-    } = Iso6346::of(read.as_str())
-    else {
-        let detail =
-            format!("read {read}, announced {announced}; it is not a whole container number");
+    let Iso6346::Number { expected, found, .. } = Iso6346::of(read.as_str()) else {
+        let detail = format!("read {read}, announced {announced}; it is not a whole container number");
         return (
             0,
             Ability::Degraded,
@@ -112,9 +101,7 @@ fn compare(read: &EquipmentId, announced: &EquipmentId) -> (i32, Ability, Vec<Fi
         );
     };
     if Iso6346::of(announced.as_str()) == Iso6346::Other {
-        let detail = format!(
-            "read {read}; the announced {announced} is not an ISO 6346 number to compare with"
-        );
+        let detail = format!("read {read}; the announced {announced} is not an ISO 6346 number to compare with");
         return (
             0,
             Ability::Degraded,
@@ -179,11 +166,7 @@ mod tests {
         }
     }
 
-    fn interpret_one(
-        text: &str,
-        confidence: u32,
-        announced: &str,
-    ) -> (i32, Ability, Vec<FindingCode>) {
+    fn interpret_one(text: &str, confidence: u32, announced: &str) -> (i32, Ability, Vec<FindingCode>) {
         let recognition = Recognition {
             candidates: vec![candidate(text, confidence)],
         };
@@ -235,10 +218,7 @@ mod tests {
     fn a_wrong_check_digit_makes_the_reading_doubtful_and_not_the_box() {
         let (weight, ability, codes) = interpret_one("CBHU6192081", 1_000, "CBHU6192031");
         assert_eq!((weight, ability), (0, Ability::Degraded));
-        assert_eq!(
-            codes,
-            [FindingCode::CheckDigitWrong, FindingCode::OcrUncertain]
-        );
+        assert_eq!(codes, [FindingCode::CheckDigitWrong, FindingCode::OcrUncertain]);
         let (weight, _, codes) = interpret_one("TTNU4873280", 1_000, "CBHU6192031");
         assert_eq!((weight, codes.len()), (5_000, 2));
     }

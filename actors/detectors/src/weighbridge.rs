@@ -38,11 +38,7 @@ struct Tare {
 pub fn interpret(weighing: &Weighing, manifest: &Manifest) -> Interpretation {
     let mut findings = Vec::new();
     if let Some(why) = impossible(weighing) {
-        findings.push(Finding::new(
-            FindingCode::WeighingImpossible,
-            "gross_mass_kg",
-            why,
-        ));
+        findings.push(Finding::new(FindingCode::WeighingImpossible, "gross_mass_kg", why));
         return Interpretation {
             weights: Weights::ZERO,
             ability: Ability::Shielded,
@@ -53,16 +49,10 @@ pub fn interpret(weighing: &Weighing, manifest: &Manifest) -> Interpretation {
     let speed = speed_kmh(weighing);
     if speed > SPEED_MAX_KMH {
         let detail = format!("{speed:.0} km/h; above {SPEED_MAX_KMH:.0} km/h the error is 6 %");
-        findings.push(Finding::new(
-            FindingCode::WeighingTooFast,
-            "speed_mm_s",
-            detail,
-        ));
+        findings.push(Finding::new(FindingCode::WeighingTooFast, "speed_mm_s", detail));
         ability = Ability::Degraded;
     }
-    let declared_kg = manifest
-        .declared_mass_g()
-        .map(|grams| grams as f64 / 1_000.0);
+    let declared_kg = manifest.declared_mass_g().map(|grams| grams as f64 / 1_000.0);
     let Some(declared_kg) = declared_kg.filter(|kg| *kg > 0.0 || manifest.empty) else {
         findings.push(Finding::new(
             FindingCode::MassUnknown,
@@ -77,18 +67,12 @@ pub fn interpret(weighing: &Weighing, manifest: &Manifest) -> Interpretation {
     };
     if weighing.vehicle_mass_kg.is_none() {
         let detail = format!("the vehicle was taken to have {:.0} kg", VEHICLE.kg);
-        findings.push(Finding::new(
-            FindingCode::ElementMissing,
-            "vehicle_mass_kg",
-            detail,
-        ));
+        findings.push(Finding::new(FindingCode::ElementMissing, "vehicle_mass_kg", detail));
         ability = Ability::Degraded;
     }
     let (vehicle, container) = (vehicle(weighing), container(manifest));
     let goods_kg = weighing.gross_mass_kg as f64 - vehicle.kg - container.kg;
-    let sigma = sigma_kg(weighing)
-        .hypot(vehicle.sigma_kg)
-        .hypot(container.sigma_kg);
+    let sigma = sigma_kg(weighing).hypot(vehicle.sigma_kg).hypot(container.sigma_kg);
     let excess = goods_kg - declared_kg;
     let tolerance = (3.0 * sigma).max(0.05 * declared_kg);
     let code = if excess > tolerance {
@@ -99,8 +83,7 @@ pub fn interpret(weighing: &Weighing, manifest: &Manifest) -> Interpretation {
         None
     };
     if let Some(code) = code {
-        let detail =
-            format!("measured {goods_kg:.0} kg, declared {declared_kg:.0} kg, sigma {sigma:.0} kg");
+        let detail = format!("measured {goods_kg:.0} kg, declared {declared_kg:.0} kg, sigma {sigma:.0} kg");
         findings.push(Finding::new(code, "gross_mass_g", detail));
     }
     let ratio = log_likelihood_ratio(excess, declared_kg, sigma);
@@ -275,10 +258,7 @@ mod tests {
             "{weights:?}"
         );
         assert!(weights.iter().all(|weight| *weight < 25_000), "{weights:?}");
-        assert_eq!(
-            weigh(16_500, 14_000).findings[0].code,
-            FindingCode::MassOverDeclared
-        );
+        assert_eq!(weigh(16_500, 14_000).findings[0].code, FindingCode::MassOverDeclared);
     }
 
     #[test]
@@ -335,11 +315,7 @@ mod tests {
             },
         ] {
             let result = interpret(&bad, &manifest(Some(1)));
-            assert_eq!(
-                result.findings[0].code,
-                FindingCode::WeighingImpossible,
-                "{bad:?}"
-            );
+            assert_eq!(result.findings[0].code, FindingCode::WeighingImpossible, "{bad:?}");
             assert_eq!(result.ability, Ability::Shielded);
             assert_eq!(result.weights, Weights::ZERO);
         }

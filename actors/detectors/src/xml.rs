@@ -95,9 +95,7 @@ pub enum XmlError {
         detail: String,
     },
     /// A document type, which could declare entities.
-    #[error(
-        "a DOCTYPE stands {place}; document types are refused because they can declare entities: remove it"
-    )]
+    #[error("a DOCTYPE stands {place}; document types are refused because they can declare entities: remove it")]
     Doctype {
         /// Where.
         place: Place,
@@ -123,9 +121,7 @@ pub enum XmlError {
         place: Place,
     },
     /// The document ends early.
-    #[error(
-        "the document ends {place}, before that element is closed; it was cut off: send it again in full"
-    )]
+    #[error("the document ends {place}, before that element is closed; it was cut off: send it again in full")]
     Truncated {
         /// The innermost open element, and where the document ends.
         place: Place,
@@ -203,10 +199,7 @@ impl<'a> Source<'a> {
         match declared_encoding(rest).as_deref() {
             None | Some("utf-8" | "utf8" | "us-ascii" | "ascii") => {}
             Some("iso-8859-1" | "latin1" | "latin-1") => {
-                let text = rest
-                    .iter()
-                    .map(|byte| char::from(*byte))
-                    .collect::<String>();
+                let text = rest.iter().map(|byte| char::from(*byte)).collect::<String>();
                 return Ok(Self {
                     text: Cow::Owned(text),
                     skipped,
@@ -248,12 +241,7 @@ impl<'a> Source<'a> {
     }
 
     fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Self, XmlError> {
-        let units: Vec<u16> = bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|pair| unit(*pair))
-            .collect();
+        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
         let text = String::from_utf16(&units).map_err(|_| XmlError::Encoding {
             offset: 0,
             detail: "it starts with a UTF-16 mark and is not valid UTF-16".to_owned(),
@@ -299,15 +287,12 @@ impl<'a> Element<'a> {
 
     /// Follows a path of child names, first match at each step.
     pub fn at(&self, path: &[&str]) -> Option<&Element<'a>> {
-        path.iter()
-            .try_fold(self, |element, name| element.child(name))
+        path.iter().try_fold(self, |element, name| element.child(name))
     }
 
     /// The trimmed text at a path, if the element is there and not empty.
     pub fn text_at(&self, path: &[&str]) -> Option<&str> {
-        self.at(path)
-            .map(Element::trimmed)
-            .filter(|text| !text.is_empty())
+        self.at(path).map(Element::trimmed).filter(|text| !text.is_empty())
     }
 
     /// The text without white space around it.
@@ -429,8 +414,7 @@ impl<'a> Parser<'a> {
         let depth = self.open.len();
         let mut attributes = Vec::new();
         for attribute in tag.attributes().with_checks(false) {
-            let attribute =
-                attribute.map_err(|error| self.malformed(&error.to_string(), offset))?;
+            let attribute = attribute.map_err(|error| self.malformed(&error.to_string(), offset))?;
             let seen = attributes.len() + self.scope.iter().filter(|(at, ..)| *at == depth).count();
             self.count(
                 seen >= self.limits.attributes,
@@ -493,8 +477,7 @@ impl<'a> Parser<'a> {
         let known = prefix == "xml" || self.scope.iter().any(|(_, declared, _)| declared == prefix);
         let noted = self.undeclared.len() >= 8 || self.undeclared.iter().any(|(p, _)| p == prefix);
         if !known && !noted {
-            self.undeclared
-                .push((prefix.to_owned(), qualified.to_owned()));
+            self.undeclared.push((prefix.to_owned(), qualified.to_owned()));
         }
         local.to_owned()
     }
@@ -562,11 +545,9 @@ impl<'a> Parser<'a> {
         let offset = usize::try_from(self.reader.error_position()).unwrap_or(0);
         match error {
             // The reader meets these only at the end of the input.
-            quick_xml::Error::Syntax(kind) if *kind != SyntaxError::InvalidBangMarkup => {
-                XmlError::Truncated {
-                    place: self.place(self.source.text.len()),
-                }
-            }
+            quick_xml::Error::Syntax(kind) if *kind != SyntaxError::InvalidBangMarkup => XmlError::Truncated {
+                place: self.place(self.source.text.len()),
+            },
             quick_xml::Error::IllFormed(IllFormedError::UnclosedReference)
                 if self.position() >= self.source.text.len() =>
             {
@@ -623,11 +604,7 @@ impl<'a> Parser<'a> {
     }
 
     fn place(&self, offset: usize) -> Place {
-        let names: Vec<&str> = self
-            .open
-            .iter()
-            .map(|element| element.name.as_str())
-            .collect();
+        let names: Vec<&str> = self.open.iter().map(|element| element.name.as_str()).collect();
         Place {
             path: names.join("/"),
             offset: offset.saturating_add(self.source.skipped),
@@ -641,13 +618,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn count(
-        &self,
-        exceeded: bool,
-        what: &'static str,
-        limit: usize,
-        offset: usize,
-    ) -> Result<(), XmlError> {
+    fn count(&self, exceeded: bool, what: &'static str, limit: usize, offset: usize) -> Result<(), XmlError> {
         if exceeded {
             Err(XmlError::Limit {
                 what,
@@ -675,8 +646,7 @@ fn bad_reference(text: &str) -> String {
         .skip(1)
         .map(|rest| rest.split(';').next().unwrap_or(rest));
     let bad = |name: &&str| {
-        resolve_xml_entity(name).is_none()
-            && !matches!(BytesRef::new(*name).resolve_char_ref(), Ok(Some(_)))
+        resolve_xml_entity(name).is_none() && !matches!(BytesRef::new(*name).resolve_char_ref(), Ok(Some(_)))
     };
     shortened(names.clone().find(bad).unwrap_or_default())
 }
@@ -776,10 +746,7 @@ mod tests {
         let error = Source::decode(b"<?xml version='1.0' encoding='EBCDIC'?><a/>", &SMALL);
         assert!(error.unwrap_err().to_string().contains("ebcdic"));
         let error = Source::decode(b"<a>\xff</a>", &SMALL).unwrap_err();
-        assert!(
-            matches!(error, XmlError::Encoding { offset: 3, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, XmlError::Encoding { offset: 3, .. }), "{error}");
     }
 
     #[test]
@@ -788,10 +755,7 @@ mod tests {
         assert!(matches!(error(bomb), XmlError::Doctype { .. }));
         assert!(matches!(error("<a>&nbsp;</a>"), XmlError::Entity { .. }));
         let attribute = error("<a b='1 &amp; &x; 2'/>").to_string();
-        assert!(
-            attribute.contains("the reference &x; at byte 0"),
-            "{attribute}"
-        );
+        assert!(attribute.contains("the reference &x; at byte 0"), "{attribute}");
         assert!(matches!(error("<a>&#0;</a>"), XmlError::Entity { .. }));
         assert!(matches!(error("<a>&#1;</a>"), XmlError::Entity { .. }));
         assert!(matches!(error("<a>\u{1}</a>"), XmlError::Malformed { .. }));
@@ -800,19 +764,10 @@ mod tests {
     #[test]
     fn every_limit_is_refused_by_name() {
         for (text, what) in [
-            (
-                "<a><a><a><a><a/></a></a></a></a>".to_owned(),
-                "levels of elements",
-            ),
+            ("<a><a><a><a><a/></a></a></a></a>".to_owned(), "levels of elements"),
             (format!("<a>{}</a>", "<b/>".repeat(10)), "elements"),
-            (
-                "<a b='1' c='1' d='1' e='1'/>".to_owned(),
-                "attributes of one element",
-            ),
-            (
-                format!("<a>{}</a>", "x".repeat(17)),
-                "bytes of text in one element",
-            ),
+            ("<a b='1' c='1' d='1' e='1'/>".to_owned(), "attributes of one element"),
+            (format!("<a>{}</a>", "x".repeat(17)), "bytes of text in one element"),
         ] {
             match error(&text) {
                 XmlError::Limit { what: found, .. } => assert_eq!(found, what),
@@ -820,10 +775,7 @@ mod tests {
             }
         }
         let large = vec![b' '; 5000];
-        assert!(matches!(
-            Source::decode(&large, &SMALL),
-            Err(XmlError::TooLarge { .. })
-        ));
+        assert!(matches!(Source::decode(&large, &SMALL), Err(XmlError::TooLarge { .. })));
     }
 
     #[test]
@@ -850,15 +802,7 @@ mod tests {
 
     #[test]
     fn wrong_nesting_and_stray_text_are_refused() {
-        for text in [
-            "<a></b>",
-            "<a/><b/>",
-            "x<a/>",
-            "<a/>x",
-            "</a>",
-            "<a b></a>",
-            "< a/>",
-        ] {
+        for text in ["<a></b>", "<a/><b/>", "x<a/>", "<a/>x", "</a>", "<a b></a>", "< a/>"] {
             assert!(matches!(error(text), XmlError::Malformed { .. }), "{text}");
         }
     }

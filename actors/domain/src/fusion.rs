@@ -14,6 +14,9 @@ use crate::id::{SampleNo, Timestamp};
 use crate::manifest::Manifest;
 use crate::policy::{Policy, Requirement, Scope, Tier};
 
+/// How far a device's clock may be ahead of log time, milliseconds of the port's clock.
+pub const CLOCKS_APART_MS: u64 = 10 * 60 * 1000;
+
 /// One summand of a score: what one source adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contribution {
@@ -345,8 +348,13 @@ fn unmet(policy: &Policy, case: &Case<'_>, requirement: &Requirement, sample: Sa
     let modality = requirement.modality;
     let tier = requirement.otherwise;
     let limit_s = policy.maximum_age_s(modality).unwrap_or(u32::MAX);
-    let age_s =
-        |evidence: &Evidence| u32::try_from(case.now.millis_since(evidence.captured_at) / 1000).unwrap_or(u32::MAX);
+    let age_s = |evidence: &Evidence| {
+        // A capture time in the future says nothing about the age, and what has no known age is too old.
+        if evidence.captured_at.millis_since(case.now) > CLOCKS_APART_MS {
+            return u32::MAX;
+        }
+        u32::try_from(case.now.millis_since(evidence.captured_at) / 1000).unwrap_or(u32::MAX)
+    };
     let spoke: Vec<(&Evidence, Ability)> = case
         .evidence
         .iter()

@@ -72,7 +72,7 @@ async fn a_pass_stops_as_soon_as_enough_is_known_and_is_judged_at_that_sample() 
     port.external(ExternalBody::DefineLane(full_lane(LANE)));
     let _node = port.one_node().await;
     let _orders = equip(&port, LANE).await;
-    let no = port.announce(BOX);
+    let no = port.announce("HOTU1234562");
     port.until_concluded(no).await;
 
     let case = port.case(no);
@@ -87,6 +87,20 @@ async fn a_pass_stops_as_soon_as_enough_is_known_and_is_judged_at_that_sample() 
     assert!(verdict.stopped, "{verdict:?}");
     assert!(range.last - range.first < u64::from(SAMPLES), "{range:?}");
     assert!((5..SAMPLES).contains(&verdict.at_sample.0), "{verdict:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_released_before_the_whole_vehicle_was_before_the_portal() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let _node = port.one_node().await;
+    let _orders = equip(&port, LANE).await;
+    let no = port.announce(BOX);
+    port.until_concluded(no).await;
+
+    let case = port.case(no);
+    assert_eq!(case.stage, Stage::Released);
+    assert_eq!(case.conclusion.as_ref().unwrap().verdict.at_sample.0, SAMPLES);
 }
 
 #[tokio::test(start_paused = true)]

@@ -613,6 +613,13 @@ impl Device {
 
 /// Counts of a quiet portal.
 pub(super) fn quiet(gamma: u64) -> RadiationSample {
+    counted(gamma, 1)
+}
+
+/// Containers with this owner code send gamma rays and neutrons.
+pub(super) const HOT_OWNER: &str = "HOTU";
+
+fn counted(gamma: u64, neutrons: u64) -> RadiationSample {
     let detector = |name: &str, kind, counts| DetectorCounts {
         name: name.to_owned(),
         kind,
@@ -624,7 +631,7 @@ pub(super) fn quiet(gamma: u64) -> RadiationSample {
         real_time_us: 250_000,
         detectors: vec![
             detector("g", RadiationKind::Gamma, gamma),
-            detector("n", RadiationKind::Neutron, 1),
+            detector("n", RadiationKind::Neutron, neutrons),
         ],
     }
 }
@@ -690,7 +697,13 @@ async fn work(
                     Ok(ToDevice::Stop { .. }) | Err(mpsc::error::TryRecvError::Disconnected) => break,
                     _ => {}
                 }
-                let content = ReadingContent::Radiation(quiet(480 + u64::from(sample * 7 % 13)));
+                let hot = equipment.as_str().starts_with(HOT_OWNER);
+                let counts = if hot {
+                    counted(5_000, 80)
+                } else {
+                    quiet(480 + u64::from(sample * 7 % 13))
+                };
+                let content = ReadingContent::Radiation(counts);
                 device.measure(Some(inspection), sample, content).await;
             }
         }

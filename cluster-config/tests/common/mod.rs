@@ -1,10 +1,7 @@
 //! Loads configurations from texts.
 
 #![allow(dead_code, reason = "not every test file uses everything")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot write its file fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot write its file fails")]
 
 use portcullis_config::{ConfigError, Loaded};
 
@@ -12,11 +9,7 @@ use portcullis_config::{ConfigError, Loaded};
 pub(crate) const LEAST: &str = "node.id = 1\nnode.data_dir = \"data\"\n";
 
 /// Loads a file of this text, with variables and overrides.
-pub(crate) fn load(
-    text: &str,
-    env: &[(&str, &str)],
-    overrides: &[&str],
-) -> Result<Loaded, ConfigError> {
+pub(crate) fn load(text: &str, env: &[(&str, &str)], overrides: &[&str]) -> Result<Loaded, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("node.toml");
     std::fs::write(&path, text).unwrap();
@@ -41,11 +34,7 @@ pub(crate) fn problems(text: &str, env: &[(&str, &str)], overrides: &[&str]) -> 
 fn without_folder(line: &str) -> String {
     const FILE: &str = "node.toml:";
     let words = line.split(' ').map(|word| match word.rfind(FILE) {
-        Some(at) => format!(
-            "{}{}",
-            if word.starts_with('(') { "(" } else { "" },
-            &word[at..]
-        ),
+        Some(at) => format!("{}{}", if word.starts_with('(') { "(" } else { "" }, &word[at..]),
         None => word.to_owned(),
     });
     words.collect::<Vec<_>>().join(" ")

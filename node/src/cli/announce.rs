@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis_detectors::declaration::{self, DeclaredContainer};
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::finding::Finding;
 use portcullis_domain::id::{Digest, RequestId, TerminalId, Timestamp};
 use portcullis_domain::manifest::{Announcement, GoodsItem, Manifest, TEXT_MAX};
 use portcullis_proto::v1;
@@ -41,6 +42,8 @@ pub(super) async fn announce(cluster: &Cluster, output: &mut Output, args: Annou
 
     let mut announced = Vec::new();
     for container in containers {
+        // What the id deviates in is for the ledger to say, which looks at every id itself.
+        let of_id = container.equipment.findings();
         let announcement = Announcement {
             equipment: container.equipment,
             terminal: terminal.clone(),
@@ -48,7 +51,11 @@ pub(super) async fn announce(cluster: &Cluster, output: &mut Output, args: Annou
             due_at,
             priority: args.priority,
             manifest: container.manifest,
-            findings: container.findings,
+            findings: container
+                .findings
+                .into_iter()
+                .filter(|finding| !of_id.contains(finding))
+                .collect(),
         };
         let context = context(&args.asker, usual_id(&announcement))?;
         let request = v1::AnnounceRequest {
@@ -90,13 +97,20 @@ struct Announced {
 }
 
 impl Announced {
+    /// What is odd about document and id.
+    fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.announcement
+            .findings
+            .iter()
+            .cloned()
+            .chain(self.announcement.equipment.findings())
+    }
+
     fn json(&self) -> Value {
         let mut json = receipt(self.answer.applied, &self.context);
         let document = self.announcement.manifest.document.as_ref();
         let findings: Vec<Value> = self
-            .announcement
-            .findings
-            .iter()
+            .findings()
             .map(|finding| json!({ "code": finding.code.as_str(), "field": finding.field, "detail": finding.detail }))
             .collect();
         json["inspection"] = json!(self.answer.inspection);
@@ -128,9 +142,7 @@ impl Announced {
             ("write", receipt_text(self.answer.applied, &self.context)),
         ]);
         let rows: Vec<Vec<String>> = self
-            .announcement
-            .findings
-            .iter()
+            .findings()
             .map(|finding| vec![finding.code.to_string(), finding.field.clone(), finding.detail.clone()])
             .collect();
         let findings = if rows.is_empty() {
@@ -143,7 +155,7 @@ impl Announced {
                 width.map(|width| width.saturating_sub(2)),
             )
         };
-        format!("{head}\n{}", section("Findings about the document", &findings))
+        format!("{head}\n{}", section("Findings about document and id", &findings))
     }
 }
 

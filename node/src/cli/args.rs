@@ -12,17 +12,19 @@ use super::span::parse_span;
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis demo                                     three nodes, eight lanes, simulated trucks
-  portcullis cluster status                           who leads, what runs where
-  portcullis inspection ls --stage under_review       what waits for an officer
-  portcullis inspection show MSKU1234565              one container, with the sum behind its conclusion
-  portcullis events tail -o json | jq .kind           what happens, as it happens
-  portcullis announce --declaration FILE              announce what a customs declaration names
-  portcullis errors                                   what each reason of a refusal means
+  portcullis demo                                a port on this machine
+  portcullis cluster status                      who leads, what runs where
+  portcullis inspection ls --stage under_review  what waits for an officer
+  portcullis inspection show MSKU1234565         one case, with its sum
+  portcullis events tail -o json | jq .kind      what happens, as it happens
+  portcullis announce --declaration FILE         announce from a declaration
+  portcullis errors                              what each reason means
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 ok, 1 error, 2 usage, 3 unreachable, timeout or outcome
-unknown, 4 denied, 5 not found, 6 not possible as things stand, 10 unhealthy, 11 degraded, 12 verification failed,
-130 interrupted.";
+Data goes to stdout, everything else to stderr. Exit codes:
+  0 ok                5 not found                   11 degraded
+  1 error             6 impossible as things stand  12 verification failed
+  2 usage            10 unhealthy                  130 interrupted
+  3 unreachable, timeout, or outcome unknown         4 denied";
 
 /// Screens containers: one binary for nodes, demo and operators.
 #[derive(Debug, Clone, Parser)]

@@ -175,7 +175,8 @@ fn timeline(events: &[v1::Event], width: Option<u16>) -> String {
     some_table(&["ENTRY", "TIME", "EVENT", "BY", "DETAIL"], rows, &[0], width)
 }
 
-/// What else an event says, in a line: its plain values, without what stands in other columns and without lists.
+/// What else an event says, in a line: its plain values, without what stands in other columns and without
+/// digests; of a list, how long it is.
 pub(super) fn detail(event: &v1::Event) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(&event.detail_json) else {
         return String::new();
@@ -186,10 +187,11 @@ pub(super) fn detail(event: &v1::Event) -> String {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Number(number) => number.to_string(),
             serde_json::Value::Bool(value) => value.to_string(),
-            serde_json::Value::Array(items) => items.len().to_string(),
-            serde_json::Value::Null | serde_json::Value::Object(_) => continue,
+            serde_json::Value::Array(items) if !items.is_empty() => items.len().to_string(),
+            serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => continue,
         };
-        if !matches!(name.as_str(), "inspection" | "lane" | "equipment" | "equipment_id") {
+        let elsewhere = matches!(name.as_str(), "inspection" | "lane" | "equipment_id");
+        if !elsewhere && !name.ends_with("_sha256") {
             words.push(format!("{name}={value}"));
         }
     }
@@ -232,7 +234,7 @@ fn evidence(evidence: &[v1::Evidence], width: Option<u16>) -> String {
         "MODALITY",
         "SOURCE, READINGS",
         "SAW",
-        "SAMPLES",
+        "LAST NEWS",
         "FINDINGS",
         "INTERPRETER",
         "CAPTURED",
@@ -382,7 +384,7 @@ pub(super) fn conclusion(inspection: &v1::Inspection) -> String {
     let moment = match (conclusion.at_sample, conclusion.stopped) {
         (0, _) => "before any sample".to_owned(),
         (sample, true) => format!("after sample {sample}: enough was known before the end of the pass"),
-        (sample, false) => format!("after sample {sample}, the end of the pass"),
+        (sample, false) => format!("after sample {sample}, the last that told anything new"),
     };
     let evidence: Vec<String> = conclusion.evidence.iter().map(ToString::to_string).collect();
     let reasons: Vec<String> = conclusion.reasons.iter().map(reason).collect();
@@ -653,8 +655,8 @@ Timeline
      11  2026-03-01T12:00:00.000Z  pass_started  lane/9 e7  lane-9 pass=1
 
 Evidence
-  #  ENTRY  PASS  MODALITY   SOURCE, READINGS         SAW       SAMPLES  FINDINGS  INTERPRETER        CAPTURED                  DIGEST
-  0     12     1  radiation  lane-9-radiation 1..134  degraded      133         1  radiation-gross/1  2026-03-01T12:00:33.000Z  bbbbbbbbbbbb
+  #  ENTRY  PASS  MODALITY   SOURCE, READINGS         SAW       LAST NEWS  FINDINGS  INTERPRETER        CAPTURED                  DIGEST
+  0     12     1  radiation  lane-9-radiation 1..134  degraded        133         1  radiation-gross/1  2026-03-01T12:00:33.000Z  bbbbbbbbbbbb
 
 Findings about the evidence
   #  FROM SAMPLE  FINDING             WHERE     WHAT      MEANING
@@ -669,7 +671,7 @@ Conclusion
   tier       review
   why        review: weighbridge evidence is required and missing.
   reasons    review: weighbridge evidence is required and missing
-  judged     after sample 133, the end of the pass
+  judged     after sample 133, the last that told anything new
   evidence   # 0
   policy     cccc
   concluded  2026-03-01T12:00:34.000Z, log entry 13

@@ -57,7 +57,7 @@ impl Cluster {
     /// Connects to the endpoint of this number, counted around.
     pub(super) async fn connect(&self, number: usize) -> Result<(Channel, String), Status> {
         let endpoint = &self.endpoints[number % self.endpoints.len()];
-        let address = endpoint.uri().to_string();
+        let address = address_of(endpoint);
         let limit = self.timeout.min(CONNECT_MAX);
         match timeout(limit, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok((channel, address)),
@@ -156,6 +156,11 @@ pub(super) fn stream_may_go_on(status: &Status) -> bool {
         || (refusal.reason.is_none() && matches!(status.code(), Code::Unknown | Code::Internal | Code::Aborted))
 }
 
+/// An endpoint as people write it.
+fn address_of(endpoint: &Endpoint) -> String {
+    endpoint.uri().to_string().trim_end_matches('/').to_owned()
+}
+
 fn endpoint(text: &str) -> Result<Endpoint, Failure> {
     let text = text.trim();
     let url = if text.contains("://") {
@@ -176,8 +181,9 @@ fn endpoint(text: &str) -> Result<Endpoint, Failure> {
     }
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
+        // Streams go on elsewhere within seconds when a node hangs.
+        .http2_keep_alive_interval(Duration::from_secs(3))
+        .keep_alive_timeout(Duration::from_secs(3))
         .keep_alive_while_idle(true))
 }
 

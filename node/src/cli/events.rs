@@ -69,6 +69,8 @@ struct Place {
     next: u64,
     /// How many entries of the log were looked at, as far as the streams said.
     looked_at: u64,
+    /// A stream has brought something, so that there is a place to keep.
+    moved: bool,
 }
 
 /// What came.
@@ -91,12 +93,14 @@ impl Place {
             request,
             next,
             looked_at: next,
+            moved: false,
         }
     }
 
     /// Takes in what a stream brought.
     fn take(&mut self, response: v1::WatchResponse) -> Came {
         if !response.resume_token.is_empty() {
+            self.moved = true;
             self.request.from_entry = None;
             self.request.resume_token = response.resume_token;
         }
@@ -124,11 +128,10 @@ impl Place {
 
     /// An error must not lose the place.
     fn keep(&self, failure: Failure) -> Failure {
-        match self.request.resume_token.as_str() {
-            _ if failure.what.is_empty() => failure,
-            "" => failure,
-            token => failure.next(format!("go on later with --from {token}")),
+        if !self.moved || failure.what.is_empty() {
+            return failure;
         }
+        failure.next(format!("go on later with --from {}", self.request.resume_token))
     }
 }
 

@@ -262,6 +262,7 @@ fn advice(refusal: &Refusal, code: Code, asked: Asked<'_>) -> Vec<String> {
         "WRONG_STAGE" | "NOT_RELEASED" | "ALREADY_CONCLUDED" => {
             "portcullis inspection show CONTAINER tells where it stands"
         }
+        "INVALID_ARGUMENT" => "correct it and give the command again",
         "ENTRY_BEYOND_HEAD" => "portcullis log head tells how long the log is",
         reason if reason.starts_with("TOKEN_") || reason.starts_with("RESUME_TOKEN_") => {
             "start without the token: portcullis inspection ls, then portcullis events tail"

@@ -17,11 +17,14 @@ use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_simulator::ReadingSource;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 /// The terminal of the simulated port.
 pub(super) const TERMINAL: &str = "T1";
 /// How long a node may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// A node that ends sooner after its start has something wrong with it.
+const SHORT_LIFE: Duration = Duration::from_secs(3);
 
 /// What a demo is made of.
 pub(super) struct Blueprint {
@@ -51,6 +54,7 @@ pub(super) struct Node {
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    started: Instant,
 }
 
 impl Cluster {
@@ -60,11 +64,16 @@ impl Cluster {
         std::fs::create_dir_all(dir).with_context(|| format!("--dir: creating {}", dir.display()))?;
         let lock = File::create(dir.join("lock")).with_context(|| format!("--dir: writing to {}", dir.display()))?;
         if !lock.try_lock_exclusive().unwrap_or(false) {
-            bail!("another demo runs in {}; end it, or choose another folder with --dir", dir.display());
+            bail!(
+                "another demo runs in {}; end it, or choose another folder with --dir",
+                dir.display()
+            );
         }
         for old in std::fs::read_dir(dir)?.flatten() {
             let name = old.file_name();
-            let ours = name.to_str().is_some_and(|name| name == "keys" || name.starts_with("node-"));
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name == "keys" || name.starts_with("node-"));
             if ours && old.path().is_dir() {
                 std::fs::remove_dir_all(old.path())
                     .with_context(|| format!("--dir: removing {} of an earlier demo", old.path().display()))?;
@@ -88,7 +97,10 @@ impl Cluster {
             config.cluster.bootstrap = *id == 1;
             config.cluster.peers = addresses
                 .iter()
-                .map(|(id, address)| Peer { id: NodeId(*id), address: PeerAddress::from(*address) })
+                .map(|(id, address)| Peer {
+                    id: NodeId(*id),
+                    address: PeerAddress::from(*address),
+                })
                 .collect();
             config.clock = blueprint.clock;
             config.lanes = lanes.clone();
@@ -101,7 +113,17 @@ impl Cluster {
             let path = folder.join("node.toml");
             std::fs::write(&path, to_toml(&config))?;
             let log = folder.join("log.txt");
-            nodes.insert(*id, Node { id: *id, address: address.to_string(), config: path, log, child: None });
+            nodes.insert(
+                *id,
+                Node {
+                    id: *id,
+                    address: address.to_string(),
+                    config: path,
+                    log,
+                    child: None,
+                    started: Instant::now(),
+                },
+            );
         }
         Ok(Self {
             dir: dir.clone(),
@@ -126,16 +148,26 @@ impl Cluster {
         self.nodes.values().map(|node| node.address.clone()).collect()
     }
 
-    /// Fails if a node that should run has ended by itself.
-    pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
+    /// Nodes that should run and have ended by themselves, or by somebody else's hand; each is told once.
+    ///
+    /// # Errors
+    /// When one of them hardly ran: it would do so again, and its log says why.
+    pub(super) fn ended(&mut self) -> anyhow::Result<Vec<u64>> {
+        let mut ended = Vec::new();
         for node in self.nodes.values_mut() {
-            if let Some(child) = &mut node.child
-                && let Some(status) = child.try_wait()?
-            {
-                bail!("node {} ended by itself ({status}); the reason is in {}", node.id, node.log.display());
+            let Some(child) = &mut node.child else { continue };
+            let Some(status) = child.try_wait()? else { continue };
+            if node.started.elapsed() < SHORT_LIFE {
+                bail!(
+                    "node {} ended right after its start ({status}); the reason is in {}",
+                    node.id,
+                    node.log.display()
+                );
             }
+            node.child = None;
+            ended.push(node.id);
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Asks every node to stop, and kills those that do not.
@@ -175,6 +207,7 @@ impl Node {
             .spawn()
             .context("starting a node")?;
         self.child = Some(child);
+        self.started = Instant::now();
         Ok(())
     }
 
@@ -197,7 +230,12 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = self
+            .child
+            .as_ref()
+            .and_then(Child::id)
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
         if let Some(pid) = pid {
             // The process is our child and not yet waited for, so its id cannot belong to anyone else.
             let _ = kill_process(pid, signal);

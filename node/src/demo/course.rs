@@ -45,7 +45,10 @@ impl Course {
             return Ok(());
         }
         if event.entry > self.next {
-            return Err(format!("the event stream jumped from entry {} to {}", self.next, event.entry));
+            return Err(format!(
+                "the event stream jumped from entry {} to {}",
+                self.next, event.entry
+            ));
         }
         self.next += 1;
         let first = event.inspections.first().copied();
@@ -54,9 +57,7 @@ impl Course {
                 self.announced.insert(no, event.equipment.clone());
             }
             ("assigned", Some(no), Some(lane)) => {
-                if self.on_lane.insert(no, lane).is_some() {
-                    self.double_assigned += 1;
-                }
+                self.double_assigned += u64::from(self.on_lane.insert(no, lane).is_some());
             }
             ("pass_started", Some(no), Some(lane)) => {
                 let elsewhere = self.on_lane.get(&no) != Some(&lane);
@@ -69,9 +70,7 @@ impl Course {
                 self.complete_at.insert(no, event.at_ms);
             }
             ("concluded", Some(no), _) => {
-                if !self.concluded.insert(no) {
-                    self.double_concluded += 1;
-                }
+                self.double_concluded += u64::from(!self.concluded.insert(no));
                 if let Some(complete) = self.complete_at.remove(&no) {
                     self.latencies_ms.push(event.at_ms.saturating_sub(complete));
                 }
@@ -126,6 +125,11 @@ impl Course {
         self.double_assigned
     }
 
+    /// Whether all evidence of its running pass is recorded.
+    pub(super) fn is_complete(&self, no: u64) -> bool {
+        self.complete_at.contains_key(&no)
+    }
+
     /// Inspections that a lane has right now, with the lane.
     pub(super) fn on_lanes(&self) -> impl Iterator<Item = (u64, u32)> {
         self.on_lane.iter().map(|(no, lane)| (*no, *lane))
@@ -140,7 +144,11 @@ impl Course {
     pub(super) fn latency_ms(&self, quantile: f64) -> Option<u64> {
         let mut sorted = self.latencies_ms.clone();
         sorted.sort_unstable();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a vector in memory")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index of a vector in memory"
+        )]
         let index = ((sorted.len() as f64 * quantile).ceil() as usize).saturating_sub(1);
         sorted.get(index).copied()
     }
@@ -195,7 +203,10 @@ mod tests {
 
     #[test]
     fn two_lanes_for_one_container_two_containers_on_one_lane_and_second_conclusions_are_seen() {
-        assert_eq!(run(&[("assigned", &[1], Some(1)), ("assigned", &[1], Some(2))]).double_assigned(), 1);
+        assert_eq!(
+            run(&[("assigned", &[1], Some(1)), ("assigned", &[1], Some(2))]).double_assigned(),
+            1
+        );
         let crowded = run(&[
             ("assigned", &[1], Some(1)),
             ("pass_started", &[1], Some(1)),
@@ -203,7 +214,10 @@ mod tests {
             ("pass_started", &[2], Some(1)),
         ]);
         assert_eq!(crowded.double_assigned(), 1);
-        assert_eq!(run(&[("concluded", &[1], None), ("concluded", &[1], None)]).double_concluded(), 1);
+        assert_eq!(
+            run(&[("concluded", &[1], None), ("concluded", &[1], None)]).double_concluded(),
+            1
+        );
     }
 
     #[test]

@@ -115,7 +115,11 @@ impl Running {
         while let Ok(Ok(Some(message))) = timeout(SILENCE, incoming.message()).await {
             match decode_lane_message(message) {
                 Ok(LaneFrame::Ping(nonce)) => {
-                    if outbox.send(encode_device_message(&DeviceFrame::Pong(nonce))).await.is_err() {
+                    if outbox
+                        .send(encode_device_message(&DeviceFrame::Pong(nonce)))
+                        .await
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -144,14 +148,25 @@ impl Running {
                     self.last_order = order;
                 }
             }
-            (DeviceKind::Sensor(modality), ToDevice::Start { inspection, equipment, pass, .. }) => {
+            (
+                DeviceKind::Sensor(modality),
+                ToDevice::Start {
+                    inspection,
+                    equipment,
+                    pass,
+                    ..
+                },
+            ) => {
                 self.end_measuring();
                 self.measure(modality, inspection, equipment, pass, outbox.clone());
             }
             (DeviceKind::Sensor(_), ToDevice::Stop { inspection, .. }) => {
                 if let Some(measuring) = self.measuring.take_if(|measuring| measuring.inspection == inspection) {
                     measuring.task.abort();
-                    let ended = FromDevice::PassEnded { inspection, pass: measuring.pass };
+                    let ended = FromDevice::PassEnded {
+                        inspection,
+                        pass: measuring.pass,
+                    };
                     let outbox = outbox.clone();
                     tokio::spawn(async move {
                         let _ = outbox.send(encode_device_message(&DeviceFrame::Message(ended))).await;
@@ -169,7 +184,10 @@ impl Running {
     fn drive_up(&self, equipment: EquipmentId, outbox: mpsc::Sender<pb::DeviceMessage>) {
         let port = self.port.clone();
         tokio::spawn(async move {
-            let travel_ms = port.plan.visit(&equipment).map_or(60_000, portcullis_simulator::Visit::travel_ms);
+            let travel_ms = port
+                .plan
+                .visit(&equipment)
+                .map_or(60_000, portcullis_simulator::Visit::travel_ms);
             tokio::time::sleep(port.clock.0.real_wait(travel_ms)).await;
             let arrived = DeviceFrame::Message(FromDevice::Arrived { equipment });
             let _ = outbox.send(encode_device_message(&arrived)).await;
@@ -206,7 +224,11 @@ impl Running {
                         content,
                     };
                     let message = FromDevice::Reading(sign(&device.key, &reading));
-                    if outbox.send(encode_device_message(&DeviceFrame::Message(message))).await.is_err() {
+                    if outbox
+                        .send(encode_device_message(&DeviceFrame::Message(message)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -226,7 +248,10 @@ impl Running {
 
 /// Signs a reading as its device.
 pub fn sign(key: &SigningKey, reading: &Reading) -> SignedReading {
-    let mut signed = SignedReading { body: portcullis_wire::reading::encode_reading(reading), signature: Vec::new() };
+    let mut signed = SignedReading {
+        body: portcullis_wire::reading::encode_reading(reading),
+        signature: Vec::new(),
+    };
     signed.signature = key.sign(&signed.digest().0).to_bytes().to_vec();
     signed
 }

@@ -27,7 +27,11 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { bar, last: (0, Duration::ZERO), per_minute: 0.0 }
+        Self {
+            bar,
+            last: (0, Duration::ZERO),
+            per_minute: 0.0,
+        }
     }
 
     /// Shows how things stand `elapsed` after the start.

@@ -77,7 +77,10 @@ impl Latency {
             // A hundredth of a millisecond is finer than the stamps are.
             (port_ms as f64 / speed * 100.0).round() / 100.0
         };
-        Self { p50: real(0.5), p99: real(0.99) }
+        Self {
+            p50: real(0.5),
+            p99: real(0.99),
+        }
     }
 }
 
@@ -86,7 +89,9 @@ pub(super) fn decisions(inspections: &[pb::Inspection]) -> (BTreeMap<&'static st
     let mut by_tier = BTreeMap::from([("release", 0), ("review", 0), ("exam", 0)]);
     let mut lines = Vec::new();
     for inspection in inspections {
-        let Some(conclusion) = &inspection.conclusion else { continue };
+        let Some(conclusion) = &inspection.conclusion else {
+            continue;
+        };
         let tier = tier_word(conclusion.tier());
         *by_tier.entry(tier).or_default() += 1;
         let scores = conclusion.scores.unwrap_or_default();
@@ -147,9 +152,15 @@ impl Report {
             containers.double_concluded,
             containers.double_assigned
         );
-        let tiers: Vec<String> =
-            ["release", "review", "exam"].iter().map(|tier| format!("{} {tier}", self.decisions[tier])).collect();
-        text += &format!("decisions    {}; sha256 {}\n", tiers.join(", "), &self.decisions_sha256[..16]);
+        let tiers: Vec<String> = ["release", "review", "exam"]
+            .iter()
+            .map(|tier| format!("{} {tier}", self.decisions[tier]))
+            .collect();
+        text += &format!(
+            "decisions    {}; sha256 {}\n",
+            tiers.join(", "),
+            &self.decisions_sha256[..16]
+        );
         text += &format!(
             "truth        with a threat: {} released, {} reviewed, {} examined; without: {}, {}, {}\n",
             self.truth.threats[0],
@@ -168,7 +179,11 @@ impl Report {
                 &replica.root[..16.min(replica.root.len())]
             );
         }
-        text += if self.replicas_agree { "replicas     agree\n" } else { "replicas     DIFFER\n" };
+        text += if self.replicas_agree {
+            "replicas     agree\n"
+        } else {
+            "replicas     DIFFER\n"
+        };
         if !self.faults.is_empty() {
             text += &format!(
                 "faults       {}; {} commands fenced; recovery {}\n",
@@ -181,7 +196,10 @@ impl Report {
             "latency      evidence to conclusion p50 {} ms, p99 {} ms\n",
             self.conclusion_latency_ms.p50, self.conclusion_latency_ms.p99
         );
-        text += &format!("time         ready after {:.1} s, {:.1} s in all\n", self.ready_s, self.elapsed_s);
+        text += &format!(
+            "time         ready after {:.1} s, {:.1} s in all\n",
+            self.ready_s, self.elapsed_s
+        );
         text
     }
 }
@@ -195,7 +213,10 @@ mod tests {
             equipment_id: equipment_id.to_owned(),
             conclusion: Some(pb::Conclusion {
                 tier: pb::Tier::Release.into(),
-                scores: Some(pb::MilliDecibans { nuclear, ..pb::MilliDecibans::default() }),
+                scores: Some(pb::MilliDecibans {
+                    nuclear,
+                    ..pb::MilliDecibans::default()
+                }),
                 ..pb::Conclusion::default()
             }),
             ..pb::Inspection::default()

@@ -38,7 +38,12 @@ pub(super) struct Nodes {
 
 impl Nodes {
     pub(super) fn new(addresses: &[String]) -> Self {
-        Self { channels: addresses.iter().map(|address| (address.clone(), channel(address))).collect() }
+        Self {
+            channels: addresses
+                .iter()
+                .map(|address| (address.clone(), channel(address)))
+                .collect(),
+        }
     }
 
     /// The n-th node's channel, counting round.
@@ -100,7 +105,10 @@ async fn list(channel: Channel) -> Result<Vec<pb::Inspection>, Status> {
             view: pb::InspectionView::Basic.into(),
             ..pb::ListInspectionsRequest::default()
         };
-        let page = client.list_inspections(within(request, CALL_WITHIN)).await?.into_inner();
+        let page = client
+            .list_inspections(within(request, CALL_WITHIN))
+            .await?
+            .into_inner();
         all.extend(page.inspections);
         if page.next_page_token.is_empty() {
             return Ok(all);

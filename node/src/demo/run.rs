@@ -33,6 +33,8 @@ use crate::clock::{PortTime, unix_ms};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// With `--until-done`, a demo in which nothing is concluded for so long has failed.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// How long a node stays away that somebody else ended.
+const RESTART_AFTER: Duration = Duration::from_secs(5);
 /// Real seconds that a demo with `--until-done` is to take without faults, if it may choose its speed.
 const WORK_S: f64 = 20.0;
 /// Port seconds between two containers of one lane: mostly the way of the truck.
@@ -49,10 +51,19 @@ const ENDLESS: u32 = 20_000;
 pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let speed = args.speed.unwrap_or_else(|| choose_speed(&args));
-    let clock = PortClock { origin: Timestamp(MONDAY_MORNING_MS), epoch_ms: unix_ms(), speed };
+    let clock = PortClock {
+        origin: Timestamp(MONDAY_MORNING_MS),
+        epoch_ms: unix_ms(),
+        speed,
+    };
     let dir: PathBuf = args.dir.clone().unwrap_or_else(default_dir);
-    let mut cluster =
-        Cluster::lay_out(&Blueprint { dir, nodes: args.nodes, lanes: args.lanes, port: args.port, clock })?;
+    let mut cluster = Cluster::lay_out(&Blueprint {
+        dir,
+        nodes: args.nodes,
+        lanes: args.lanes,
+        port: args.port,
+        clock,
+    })?;
     let stop = CancellationToken::new();
     let outcome = {
         let mut demo = Demo::new(&args, &mut cluster, clock, stop.clone());
@@ -63,9 +74,15 @@ pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
     };
     stop.cancel();
     cluster.stop_all().await;
-    let Some(report) = outcome? else { return Ok(ExitCode::SUCCESS) };
+    let Some(report) = outcome? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     print(&report, format)?;
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(12) })
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(12)
+    })
 }
 
 /// 2026-01-05T06:00:00Z.
@@ -99,6 +116,7 @@ struct Demo<'a> {
     course: Course,
     faults: Vec<crate::cli::FaultSpec>,
     injected: Vec<Injected>,
+    restarts: Vec<(u64, Instant)>,
     progress: Progress,
 }
 
@@ -130,6 +148,7 @@ impl<'a> Demo<'a> {
             course: Course::default(),
             faults,
             injected: Vec::new(),
+            restarts: Vec::new(),
             progress: Progress::new(args.containers),
         }
     }
@@ -144,8 +163,15 @@ impl<'a> Demo<'a> {
         let mut devices = Vec::new();
         for lane in self.cluster.lanes.iter().filter(|lane| lane.scheduled) {
             for spec in &lane.devices {
-                let Some(key) = self.cluster.keys.get(&spec.id).cloned() else { continue };
-                let device = Device { id: spec.id.clone(), lane: lane.id, kind: spec.kind, key };
+                let Some(key) = self.cluster.keys.get(&spec.id).cloned() else {
+                    continue;
+                };
+                let device = Device {
+                    id: spec.id.clone(),
+                    lane: lane.id,
+                    kind: spec.kind,
+                    key,
+                };
                 devices.push(device.start(self.port.clone()));
             }
         }
@@ -159,15 +185,13 @@ impl<'a> Demo<'a> {
                 event = events.recv() => {
                     let event = event.context("the event stream ended")?;
                     self.course.take_in(&event).map_err(|gap| anyhow::anyhow!("{gap}"))?;
-                    if let ("concluded", [no]) = (event.kind.as_str(), &event.inspections[..]) {
-                        for injected in &mut self.injected {
-                            injected.concluded(*no);
-                        }
+                    for injected in &mut self.injected {
+                        injected.notice(&event);
                     }
                 }
                 _ = ticks.tick() => {
                     self.progress.show(&self.course, self.clock.0.speed, started.elapsed());
-                    self.cluster.check_alive()?;
+                    self.restart_ended()?;
                     self.break_and_heal().await?;
                 }
             }
@@ -197,7 +221,9 @@ impl<'a> Demo<'a> {
         let lanes = self.cluster.lanes.len();
         let mut last = "no node answers".to_owned();
         while started.elapsed() < READY_WITHIN {
-            self.cluster.check_alive()?;
+            if let Some(node) = self.cluster.ended()?.first() {
+                bail!("node {node} ended before the cluster was ready");
+            }
             match self.nodes.status().await {
                 Ok(status) => {
                     let up = status.nodes.iter().filter(|node| node.up).count();
@@ -222,8 +248,12 @@ impl<'a> Demo<'a> {
 
     fn introduce(&self, ready_s: f64) {
         let spare = self.cluster.spare_lane;
-        let endpoints: Vec<String> =
-            self.cluster.nodes.values().map(|node| format!("node {} http://{}", node.id, node.address)).collect();
+        let endpoints: Vec<String> = self
+            .cluster
+            .nodes
+            .values()
+            .map(|node| format!("node {} http://{}", node.id, node.address))
+            .collect();
         self.progress.say(&format!(
             "SIMULATED DATA. Ready after {ready_s:.1} s; {} port seconds pass in a real one; listening on loopback only, \
              without TLS.",
@@ -234,8 +264,17 @@ impl<'a> Demo<'a> {
             "files      {} (logs in node-*/log.txt, device keys in keys/); removed by the next demo",
             self.cluster.dir.display()
         ));
-        self.progress.say(&format!("open lane  {spare} has no device: `portcullis lane replay --lane {}` brings one", spare.0));
-        let first = self.cluster.nodes.values().next().map(|node| node.address.clone()).unwrap_or_default();
+        self.progress.say(&format!(
+            "open lane  {spare} has no device: `portcullis lane replay --lane {}` brings one",
+            spare.0
+        ));
+        let first = self
+            .cluster
+            .nodes
+            .values()
+            .next()
+            .map(|node| node.address.clone())
+            .unwrap_or_default();
         self.progress.say(&format!(
             "try        portcullis cluster status --endpoint http://{first}, inspection ls, events tail, log head"
         ));
@@ -245,20 +284,48 @@ impl<'a> Demo<'a> {
         self.faults.is_empty() && self.injected.iter().all(Injected::is_over)
     }
 
+    /// A node that somebody else ended comes back after a while, as a process under a supervisor would.
+    fn restart_ended(&mut self) -> anyhow::Result<()> {
+        for node in self.cluster.ended()? {
+            self.progress.say(&format!(
+                "node {node} has ended; it starts again in {} s",
+                RESTART_AFTER.as_secs()
+            ));
+            self.restarts.push((node, Instant::now() + RESTART_AFTER));
+        }
+        let due: Vec<u64> = self
+            .restarts
+            .extract_if(.., |(_, at)| *at <= Instant::now())
+            .map(|(node, _)| node)
+            .collect();
+        for node in due {
+            if let Some(process) = self.cluster.nodes.get_mut(&node) {
+                process.start()?;
+                self.progress.say(&format!("node {node} is started again"));
+            }
+        }
+        Ok(())
+    }
+
     async fn break_and_heal(&mut self) -> anyhow::Result<()> {
         for injected in &mut self.injected {
             let before = injected.is_over();
             injected.heal_when_due(self.cluster)?;
             if !before && injected.is_over() {
-                self.progress.say(&format!("fault over: node {} is back", injected.node));
+                self.progress
+                    .say(&format!("fault over: node {} is back", injected.node));
             }
         }
         let total = self.args.containers.unwrap_or(u32::MAX) as usize;
-        let Some(due) = self.faults.last().copied() else { return Ok(()) };
+        let Some(due) = self.faults.last().copied() else {
+            return Ok(());
+        };
         if self.course.concluded() * 100 < total * usize::from(due.at_percent) {
             return Ok(());
         }
-        let Ok(status) = self.nodes.status().await else { return Ok(()) };
+        let Ok(status) = self.nodes.status().await else {
+            return Ok(());
+        };
         if let Some(injected) = inject(due, self.cluster, &status, &self.course).await? {
             self.progress.say(&format!("fault {due}: node {}", injected.node));
             self.injected.push(injected);
@@ -314,8 +381,13 @@ impl<'a> Demo<'a> {
     async fn replicas(&self) -> (Vec<super::report::ReplicaState>, bool) {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
-            let states: Vec<_> =
-                self.nodes.each().await.iter().filter_map(|answer| replica(answer.as_ref().ok()?)).collect();
+            let states: Vec<_> = self
+                .nodes
+                .each()
+                .await
+                .iter()
+                .filter_map(|answer| replica(answer.as_ref().ok()?))
+                .collect();
             let all = states.len() == self.cluster.nodes.len();
             let equal = states.windows(2).all(|pair| {
                 pair[0].applied == pair[1].applied
@@ -331,7 +403,9 @@ impl<'a> Demo<'a> {
 }
 
 fn tier_of(inspections: &[pb::Inspection], equipment: &EquipmentId) -> Option<Tier> {
-    let inspection = inspections.iter().find(|inspection| inspection.equipment_id == equipment.as_str())?;
+    let inspection = inspections
+        .iter()
+        .find(|inspection| inspection.equipment_id == equipment.as_str())?;
     match inspection.conclusion.as_ref()?.tier() {
         pb::Tier::Release => Some(Tier::Release),
         pb::Tier::Review => Some(Tier::Review),
@@ -351,7 +425,9 @@ async fn announce_all(port: Arc<Port>) {
             () = port.stop.cancelled() => return,
             () = tokio::time::sleep(port.clock.0.real_wait(wait)) => {}
         }
-        let Ok(permit) = at_once.clone().acquire_owned().await else { return };
+        let Ok(permit) = at_once.clone().acquire_owned().await else {
+            return;
+        };
         let announcement = visit.announcement_from(begin);
         let request = pb::AnnounceRequest {
             context: Some(pb::RequestContext {
@@ -377,7 +453,9 @@ async fn announce(port: &Port, request: pb::AnnounceRequest, index: usize) {
         let answer = match tokio::time::timeout(limit, client.announce(within(request.clone(), limit))).await {
             Ok(Ok(_)) => return,
             Ok(Err(status)) => WriteAnswer::from_status(&status),
-            Err(_) => WriteAnswer::Unknown { detail: "no answer".to_owned() },
+            Err(_) => WriteAnswer::Unknown {
+                detail: "no answer".to_owned(),
+            },
         };
         let Some(again_after) = answer.again_after() else {
             tracing::error!(?answer, "an announcement was refused");

@@ -37,11 +37,19 @@ pub(super) fn follow(nodes: Nodes, stop: CancellationToken) -> mpsc::Receiver<Ha
 async fn one_stream(nodes: &Nodes, turn: usize, token: &mut String, events: &mpsc::Sender<Happened>) {
     let mut client = InspectionServiceClient::new(nodes.nth(turn));
     let request = if token.is_empty() {
-        pb::WatchRequest { from_entry: Some(0), ..pb::WatchRequest::default() }
+        pb::WatchRequest {
+            from_entry: Some(0),
+            ..pb::WatchRequest::default()
+        }
     } else {
-        pb::WatchRequest { resume_token: token.clone(), ..pb::WatchRequest::default() }
+        pb::WatchRequest {
+            resume_token: token.clone(),
+            ..pb::WatchRequest::default()
+        }
     };
-    let Ok(Ok(response)) = timeout(SILENCE, client.watch(request)).await else { return };
+    let Ok(Ok(response)) = timeout(SILENCE, client.watch(request)).await else {
+        return;
+    };
     let mut stream = response.into_inner();
     while let Ok(Ok(Some(next))) = timeout(SILENCE, stream.message()).await {
         if let Some(pb::watch_response::Item::Event(event)) = next.item {

@@ -20,8 +20,12 @@ use tonic::transport::Channel;
 use super::{ACTOR_WINDOW, DEVICE_WINDOW, HELLO_WITHIN, RemotePort, Speaker, check_hello, close, hello};
 
 /// Redial delays: quick at first, since a peer usually comes back or was only restarted.
-const BACKOFF: [Duration; 4] =
-    [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
+const BACKOFF: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+];
 /// Frames that may wait for the socket; credits keep the number lower.
 const OUTBOX: usize = (ACTOR_WINDOW + DEVICE_WINDOW + 64) as usize;
 
@@ -58,7 +62,11 @@ impl fmt::Debug for Dialer {
 
 impl Dialer {
     pub(super) fn start(me: Speaker, peer: NodeId, channel: Channel, stop: CancellationToken) -> Self {
-        let inner = Arc::new(Inner { peer, up: Mutex::new(None), next: AtomicU64::new(1) });
+        let inner = Arc::new(Inner {
+            peer,
+            up: Mutex::new(None),
+            next: AtomicU64::new(1),
+        });
         let dialer = Self { inner: inner.clone() };
         tokio::spawn(async move {
             let mut failures = 0_usize;
@@ -89,8 +97,15 @@ impl Dialer {
     pub(super) fn tell(&self, envelope: Envelope) -> Result<(), LinkError> {
         let stream = self.stream()?;
         let permit = stream.actor_credit.try_acquire().map_err(|_| LinkError::Overloaded)?;
-        let tell = Tell { id: self.inner.next.fetch_add(1, Ordering::Relaxed), ttl: TTL, envelope };
-        stream.outbox.try_send(encode_frame(&Frame::Tell(tell))).map_err(|_| LinkError::Overloaded)?;
+        let tell = Tell {
+            id: self.inner.next.fetch_add(1, Ordering::Relaxed),
+            ttl: TTL,
+            envelope,
+        };
+        stream
+            .outbox
+            .try_send(encode_frame(&Frame::Tell(tell)))
+            .map_err(|_| LinkError::Overloaded)?;
         // The peer gives the credit back once the message is handled.
         permit.forget();
         Ok(())
@@ -107,13 +122,29 @@ impl Dialer {
         let stream = self.stream()?;
         let attachment = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let gone = CancellationToken::new();
-        lock(&stream.attachments).insert(attachment, Attached { outgoing, gone: gone.clone() });
-        let open = DeviceOpen { attachment, lane, lane_epoch: epoch, device, boot };
+        lock(&stream.attachments).insert(
+            attachment,
+            Attached {
+                outgoing,
+                gone: gone.clone(),
+            },
+        );
+        let open = DeviceOpen {
+            attachment,
+            lane,
+            lane_epoch: epoch,
+            device,
+            boot,
+        };
         if stream.outbox.try_send(encode_frame(&Frame::DeviceOpen(open))).is_err() {
             lock(&stream.attachments).remove(&attachment);
             return Err(LinkError::Overloaded);
         }
-        Ok(RemotePort { attachment, dialer: self.clone(), gone })
+        Ok(RemotePort {
+            attachment,
+            dialer: self.clone(),
+            gone,
+        })
     }
 
     pub(super) async fn device_in(&self, attachment: u64, message: FromDevice) -> Result<(), LinkError> {
@@ -121,7 +152,11 @@ impl Dialer {
         if !lock(&stream.attachments).contains_key(&attachment) {
             return Err(LinkError::Unreachable);
         }
-        let permit = stream.device_credit.acquire().await.map_err(|_| LinkError::Unreachable)?;
+        let permit = stream
+            .device_credit
+            .acquire()
+            .await
+            .map_err(|_| LinkError::Unreachable)?;
         let frame = encode_frame(&Frame::DeviceIn { attachment, message });
         stream.outbox.send(frame).await.map_err(|_| LinkError::Unreachable)?;
         permit.forget();
@@ -140,7 +175,9 @@ impl Dialer {
 
 impl Inner {
     fn take_down(&self) -> bool {
-        let Some(stream) = lock(&self.up).take() else { return false };
+        let Some(stream) = lock(&self.up).take() else {
+            return false;
+        };
         stream.actor_credit.close();
         stream.device_credit.close();
         for (_, attached) in std::mem::take(&mut *lock(&stream.attachments)) {
@@ -198,13 +235,21 @@ async fn run(me: Speaker, inner: &Inner, channel: Channel) -> String {
 
 fn take_in(inner: &Inner, stream: &Stream, frame: Frame) {
     match frame {
-        Frame::Credit { class: Class::Actor, count } => grant(&stream.actor_credit, count, ACTOR_WINDOW),
-        Frame::Credit { class: Class::Device, count } => grant(&stream.device_credit, count, DEVICE_WINDOW),
+        Frame::Credit {
+            class: Class::Actor,
+            count,
+        } => grant(&stream.actor_credit, count, ACTOR_WINDOW),
+        Frame::Credit {
+            class: Class::Device,
+            count,
+        } => grant(&stream.device_credit, count, DEVICE_WINDOW),
         Frame::Nack(nack) => {
             tracing::debug!(peer = %inner.peer, reason = ?nack.reason, epoch = %nack.epoch, "message refused");
         }
         Frame::DeviceOut { attachment, message } => {
-            let outgoing = lock(&stream.attachments).get(&attachment).map(|attached| attached.outgoing.clone());
+            let outgoing = lock(&stream.attachments)
+                .get(&attachment)
+                .map(|attached| attached.outgoing.clone());
             if outgoing.is_some_and(|outgoing| outgoing.try_send(message).is_err()) {
                 detach(stream, attachment);
             }

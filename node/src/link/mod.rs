@@ -90,7 +90,10 @@ impl Links {
         boot: u64,
         outgoing: mpsc::Sender<ToDevice>,
     ) -> Result<RemotePort, LinkError> {
-        self.peers.get(&node).ok_or(LinkError::Unreachable)?.open_device(lane, epoch, device, boot, outgoing)
+        self.peers
+            .get(&node)
+            .ok_or(LinkError::Unreachable)?
+            .open_device(lane, epoch, device, boot, outgoing)
     }
 }
 
@@ -136,10 +139,16 @@ fn hello(me: Speaker, to: NodeId) -> pb::LinkFrame {
 /// Whether the other side is who we expect; the text says what is wrong.
 fn check_hello(me: Speaker, hello: &Hello) -> Result<(), String> {
     if hello.cluster != me.cluster {
-        return Err(format!("the other node belongs to cluster {}, this one to {}; check the peers", hello.cluster, me.cluster));
+        return Err(format!(
+            "the other node belongs to cluster {}, this one to {}; check the peers",
+            hello.cluster, me.cluster
+        ));
     }
     if hello.to != me.node {
-        return Err(format!("the call is for {}, but this is {}; check the addresses of peers", hello.to, me.node));
+        return Err(format!(
+            "the call is for {}, but this is {}; check the addresses of peers",
+            hello.to, me.node
+        ));
     }
     if hello.proto_min > PROTO || hello.proto_max < PROTO {
         return Err(format!(
@@ -155,5 +164,8 @@ fn credit(class: Class, count: u32) -> pb::LinkFrame {
 }
 
 fn close(attachment: u64, reason: &str) -> pb::LinkFrame {
-    encode_frame(&Frame::DeviceClose { attachment, reason: reason.to_owned() })
+    encode_frame(&Frame::DeviceClose {
+        attachment,
+        reason: reason.to_owned(),
+    })
 }

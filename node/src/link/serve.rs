@@ -17,9 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{
-    ACTOR_WINDOW, DEVICE_WINDOW, HELLO_WITHIN, HostSlot, Speaker, check_hello, close, credit, hello,
-};
+use super::{ACTOR_WINDOW, DEVICE_WINDOW, HELLO_WITHIN, HostSlot, Speaker, check_hello, close, credit, hello};
 
 /// Frames that may wait for the socket.
 const OUTBOX: usize = 1024;
@@ -62,7 +60,9 @@ impl LinkService for LinkServer {
             credit(Class::Actor, ACTOR_WINDOW),
             credit(Class::Device, DEVICE_WINDOW),
         ] {
-            outbox.try_send(Ok(first)).map_err(|_| Status::internal("no room for the first frames"))?;
+            outbox
+                .try_send(Ok(first))
+                .map_err(|_| Status::internal("no room for the first frames"))?;
         }
         let serving = Serving {
             host: self.host.clone(),
@@ -144,7 +144,12 @@ impl Serving {
             Err(Refused::Overloaded) => (NackReason::Overloaded, Epoch::NONE),
             Err(Refused::NotHere) => (NackReason::NotHere, Epoch::NONE),
         };
-        self.send(encode_frame(&Frame::Nack(Nack { id: tell.id, reason, epoch }))).await
+        self.send(encode_frame(&Frame::Nack(Nack {
+            id: tell.id,
+            reason,
+            epoch,
+        })))
+        .await
     }
 
     async fn open(&mut self, open: DeviceOpen) -> bool {
@@ -153,10 +158,18 @@ impl Serving {
             return self.send(close(attachment, "the lane is not here")).await;
         };
         let (to_device, mut outgoing) = mpsc::channel(TO_DEVICE);
-        let port = match host.attach(Attachment { lane: open.lane, device: open.device, boot: open.boot, outgoing: to_device })
-        {
+        let port = match host.attach(Attachment {
+            lane: open.lane,
+            device: open.device,
+            boot: open.boot,
+            outgoing: to_device,
+        }) {
             Ok(port) => port,
-            Err(refused) => return self.send(close(attachment, &format!("{}: {}", refused.reason, refused.detail))).await,
+            Err(refused) => {
+                return self
+                    .send(close(attachment, &format!("{}: {}", refused.reason, refused.detail)))
+                    .await;
+            }
         };
         // Credits bound what is under way over all devices, so this queue never overflows.
         let (queue, mut queued) = mpsc::channel::<FromDevice>(DEVICE_WINDOW as usize);
@@ -205,7 +218,11 @@ impl Serving {
     }
 
     async fn device(&mut self, attachment: u64, message: FromDevice) -> bool {
-        if self.devices.get(&attachment).is_some_and(|queue| queue.try_send(message).is_ok()) {
+        if self
+            .devices
+            .get(&attachment)
+            .is_some_and(|queue| queue.try_send(message).is_ok())
+        {
             return true;
         }
         // Nobody will handle it: its credit goes back at once.

@@ -26,7 +26,7 @@ const TO_DEVICE: usize = 64;
 
 /// A device's way to its lane.
 enum Route {
-    Here(DevicePort),
+    Here(Box<DevicePort>),
     There(RemotePort),
 }
 
@@ -53,7 +53,10 @@ impl Gateway {
         mut incoming: Streaming<pb::DeviceMessage>,
     ) -> Result<impl Stream<Item = Result<pb::LaneMessage, Status>> + Send + use<>, Status> {
         let permit = self.inner.devices.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!("this node takes {} devices at most", self.inner.config.limits.attached_devices);
+            let detail = format!(
+                "this node takes {} devices at most",
+                self.inner.config.limits.attached_devices
+            );
             super::full("TOO_MANY_DEVICES", &detail)
         })?;
         let first = tokio::time::timeout(HELLO_WITHIN, incoming.message())
@@ -70,7 +73,14 @@ impl Gateway {
         let (to_device, from_lane) = mpsc::channel(TO_DEVICE);
         let (route, placement) = self.route(&hello, to_device)?;
         let (out, answers) = mpsc::channel(TO_DEVICE);
-        let serving = Serving { gateway: self.clone(), hello, route, placement, out, _permit: permit };
+        let serving = Serving {
+            gateway: self.clone(),
+            hello,
+            route,
+            placement,
+            out,
+            _permit: permit,
+        };
         tokio::spawn(serving.run(incoming, from_lane));
         Ok(ReceiverStream::new(answers))
     }
@@ -78,10 +88,13 @@ impl Gateway {
     /// Finds the lane's actor and announces the device to it.
     fn route(&self, hello: &Hello, to_device: mpsc::Sender<ToDevice>) -> Result<(Route, Placement), Status> {
         let view = self.inner.consensus.view();
-        let lane = view
-            .ledger
-            .lane(hello.lane)
-            .ok_or_else(|| super::absent(RefusalReason::UnknownLane, "hello.lane", format!("there is no {}", hello.lane)))?;
+        let lane = view.ledger.lane(hello.lane).ok_or_else(|| {
+            super::absent(
+                RefusalReason::UnknownLane,
+                "hello.lane",
+                format!("there is no {}", hello.lane),
+            )
+        })?;
         if lane.spec.device(&hello.device).is_none() {
             let detail = format!("{} is not a device of {}; see `lane ls`", hello.device, hello.lane);
             return Err(super::absent(RefusalReason::InvalidArgument, "hello.device", detail));
@@ -95,14 +108,25 @@ impl Gateway {
             .filter(|placement| placement.live)
             .ok_or_else(|| retry(format!("{} has no home right now", hello.lane)))?;
         if placement.node == self.inner.config.node.id && placement.boot == self.inner.boot {
-            let host = self.inner.host.load_full().ok_or_else(|| retry("this node is starting".to_owned()))?;
+            let host = self
+                .inner
+                .host
+                .load_full()
+                .ok_or_else(|| retry("this node is starting".to_owned()))?;
             let port = attach_here(&host, hello.lane, hello.device.clone(), hello.boot, to_device)?;
-            return Ok((Route::Here(port), placement));
+            return Ok((Route::Here(Box::new(port)), placement));
         }
         let port = self
             .inner
             .links
-            .open_device(placement.node, hello.lane, placement.epoch, hello.device.clone(), hello.boot, to_device)
+            .open_device(
+                placement.node,
+                hello.lane,
+                placement.epoch,
+                hello.device.clone(),
+                hello.boot,
+                to_device,
+            )
             .map_err(|error| retry(format!("{} runs on {}: {error}", hello.lane, placement.node)))?;
         Ok((Route::There(port), placement))
     }
@@ -115,7 +139,13 @@ fn attach_here(
     boot: u64,
     outgoing: mpsc::Sender<ToDevice>,
 ) -> Result<DevicePort, Status> {
-    host.attach(Attachment { lane, device, boot, outgoing }).map_err(|refused| {
+    host.attach(Attachment {
+        lane,
+        device,
+        boot,
+        outgoing,
+    })
+    .map_err(|refused| {
         portcullis_wire::status::unavailable(&refused.reason, &refused.detail, Duration::from_millis(250))
     })
 }
@@ -190,7 +220,9 @@ impl Serving {
             }
         };
         tracing::debug!(lane = %self.hello.lane, device = %self.hello.device, reason = why, "device detached");
-        let _ = self.send(LaneFrame::Message(ToDevice::Detached { reason: why.to_owned() })).await;
+        let _ = self
+            .send(LaneFrame::Message(ToDevice::Detached { reason: why.to_owned() }))
+            .await;
     }
 
     /// Whether the lane's actor runs elsewhere or again since the device was announced to it.
@@ -201,6 +233,9 @@ impl Serving {
 
     /// A device that does not take its messages within seconds is as good as gone.
     async fn send(&self, frame: LaneFrame) -> bool {
-        self.out.send_timeout(Ok(encode_lane_message(&frame)), Duration::from_secs(2)).await.is_ok()
+        self.out
+            .send_timeout(Ok(encode_lane_message(&frame)), Duration::from_secs(2))
+            .await
+            .is_ok()
     }
 }

@@ -14,10 +14,7 @@ use super::Gateway;
 
 #[tonic::async_trait]
 impl ClusterService for Gateway {
-    async fn get_status(
-        &self,
-        _: Request<pb::GetStatusRequest>,
-    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
         let inner = &self.inner;
         let status = inner.consensus.status();
         let view = inner.consensus.view();
@@ -27,7 +24,12 @@ impl ClusterService for Gateway {
         for inspection in ledger.inspections_from(portcullis_domain::id::InspectionNo(0)) {
             *stages.entry(stage_number(inspection.stage)).or_default() += 1;
         }
-        let nodes = inner.config.cluster.peers.iter().map(|peer| self.node(peer.id, &peer.address.to_string(), &status));
+        let nodes = inner
+            .config
+            .cluster
+            .peers
+            .iter()
+            .map(|peer| self.node(peer.id, &peer.address.to_string(), &status));
         Ok(Response::new(pb::GetStatusResponse {
             cluster_id: inner.cluster.to_string(),
             cluster_version: ledger.version(),
@@ -35,10 +37,18 @@ impl ClusterService for Gateway {
             answering_node: inner.config.node.id.0,
             role: role(&status.role).into(),
             nodes: nodes.collect(),
-            placements: ledger.placements().map(|(key, placement)| encode_placement(key, placement)).collect(),
+            placements: ledger
+                .placements()
+                .map(|(key, placement)| encode_placement(key, placement))
+                .collect(),
             fenced_commands: ledger.fenced(),
-            active_policy: ledger.policy().map(|(_, policy)| portcullis_wire::cluster::encode_policy_name(policy)),
-            stages: stages.into_iter().map(|(stage, count)| pb::StageCount { stage, count }).collect(),
+            active_policy: ledger
+                .policy()
+                .map(|(_, policy)| portcullis_wire::cluster::encode_policy_name(policy)),
+            stages: stages
+                .into_iter()
+                .map(|(stage, count)| pb::StageCount { stage, count })
+                .collect(),
             port_time_ms: inner.port_time.now().0,
             port_speed_permille: speed_permille(inner.port_time.0.speed),
             read_point: Some(self.read_point(&view, false)),
@@ -55,7 +65,12 @@ impl ClusterService for Gateway {
         let view = inner.consensus.view();
         let me = inner.config.node.id;
         let address = inner.config.address_of(me).map(ToString::to_string).unwrap_or_default();
-        let running = inner.host.load().as_ref().map(|host| host.running()).unwrap_or_default();
+        let running = inner
+            .host
+            .load()
+            .as_ref()
+            .map(|host| host.running())
+            .unwrap_or_default();
         Ok(Response::new(pb::GetNodeStatusResponse {
             cluster_id: inner.cluster.to_string(),
             node: Some(self.node(me, &address, &status)),
@@ -79,7 +94,11 @@ impl Gateway {
         let view = inner.consensus.view();
         let me = id == inner.config.node.id;
         let heard = inner.beats.heard(id);
-        let beat = if me { Some(inner.beats.beat()) } else { heard.as_ref().map(|heard| heard.beat.clone()) };
+        let beat = if me {
+            Some(inner.beats.beat())
+        } else {
+            heard.as_ref().map(|heard| heard.beat.clone())
+        };
         // A node that never came up has no record yet.
         let record = view.ledger.node(id).cloned().unwrap_or(NodeRecord {
             boot: beat.as_ref().map_or(BootId(0), |beat| beat.boot),
@@ -101,8 +120,9 @@ impl Gateway {
             pb::NodeRole::Learner
         }
         .into();
-        node.heartbeat_age_ms =
-            heard.as_ref().map(|heard| u64::try_from(heard.at.elapsed().as_millis()).unwrap_or(u64::MAX));
+        node.heartbeat_age_ms = heard
+            .as_ref()
+            .map(|heard| u64::try_from(heard.at.elapsed().as_millis()).unwrap_or(u64::MAX));
         node.clock_offset_ms = inner.beats.clock_offset_ms(id);
         node
     }
@@ -123,7 +143,11 @@ fn role(text: &str) -> pb::NodeRole {
 }
 
 fn speed_permille(speed: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed lies between 0 and 10,000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a speed lies between 0 and 10,000"
+    )]
     let permille = (speed * 1000.0).round() as u32;
     permille
 }

@@ -39,9 +39,15 @@ impl InspectionService for Gateway {
         let view = self.view(request.linearizable).await?;
         let ledger = &view.ledger;
         let inspection = match request.target {
-            Some(pb::get_inspection_request::Target::Inspection(no)) => ledger
-                .inspection(InspectionNo(no))
-                .ok_or_else(|| super::absent(RefusalReason::UnknownInspection, "inspection", format!("there is no insp-{no}")))?,
+            Some(pb::get_inspection_request::Target::Inspection(no)) => {
+                ledger.inspection(InspectionNo(no)).ok_or_else(|| {
+                    super::absent(
+                        RefusalReason::UnknownInspection,
+                        "inspection",
+                        format!("there is no insp-{no}"),
+                    )
+                })?
+            }
             Some(pb::get_inspection_request::Target::EquipmentId(text)) => {
                 let equipment = portcullis_wire::announcement::decode_equipment("equipment_id", &text)
                     .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
@@ -51,7 +57,9 @@ impl InspectionService for Gateway {
                 })?
             }
             None => {
-                return Err(portcullis_wire::status::invalid(&portcullis_wire::InvalidField::missing("inspection")));
+                return Err(portcullis_wire::status::invalid(
+                    &portcullis_wire::InvalidField::missing("inspection"),
+                ));
             }
         };
         let detail = decode_view(request.view, View::Full);
@@ -84,13 +92,14 @@ impl InspectionService for Gateway {
         let more = found.len() > query.page_size;
         found.truncate(query.page_size);
         let next_page_token = match found.last().filter(|_| more) {
-            Some(last) => {
-                portcullis_wire::token::encode_page_token(self.inner.cluster, last.no, query.conditions())
-            }
+            Some(last) => portcullis_wire::token::encode_page_token(self.inner.cluster, last.no, query.conditions()),
             None => String::new(),
         };
         Ok(Response::new(pb::ListInspectionsResponse {
-            inspections: found.into_iter().map(|inspection| encode(&view.ledger, inspection, query.view)).collect(),
+            inspections: found
+                .into_iter()
+                .map(|inspection| encode(&view.ledger, inspection, query.view))
+                .collect(),
             next_page_token,
             read_point: Some(self.read_point(&view, query.linearizable)),
         }))
@@ -133,7 +142,10 @@ impl Gateway {
     async fn timeline(&self, no: InspectionNo) -> Result<Vec<pb::Event>, Status> {
         let consensus = &self.inner.consensus;
         let failed = |error: portcullis_consensus::ReadError| super::failed_read(&error);
-        let entries = consensus.entries_of_inspection(no, 0, TIMELINE_MAX).await.map_err(failed)?;
+        let entries = consensus
+            .entries_of_inspection(no, 0, TIMELINE_MAX)
+            .await
+            .map_err(failed)?;
         let mut timeline = Vec::with_capacity(entries.len());
         for entry in entries {
             for (entry, leaf) in consensus.entries(entry, 1).await.map_err(failed)? {
@@ -147,11 +159,17 @@ impl Gateway {
 /// The open inspection of a container, else its last one.
 fn newest<'a>(ledger: &'a Ledger, equipment: &EquipmentId) -> Option<&'a std::sync::Arc<Inspection>> {
     ledger.open_inspection(equipment).or_else(|| {
-        ledger.inspections_from(InspectionNo(0)).filter(|inspection| inspection.equipment == *equipment).last()
+        ledger
+            .inspections_from(InspectionNo(0))
+            .filter(|inspection| inspection.equipment == *equipment)
+            .last()
     })
 }
 
 fn encode(ledger: &Ledger, inspection: &Inspection, detail: View) -> pb::Inspection {
-    let judged_by = inspection.conclusion.as_ref().and_then(|conclusion| ledger.policy_of(&conclusion.policy));
+    let judged_by = inspection
+        .conclusion
+        .as_ref()
+        .and_then(|conclusion| ledger.policy_of(&conclusion.policy));
     encode_inspection(inspection, judged_by.map(AsRef::as_ref), detail)
 }

@@ -15,7 +15,10 @@ use super::{Asked, Gateway};
 impl LaneService for Gateway {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<pb::LaneMessage, Status>> + Send>>;
 
-    async fn attach(&self, request: Request<Streaming<pb::DeviceMessage>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::DeviceMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         let stream = self.attach_device(request.into_inner()).await?;
         Ok(Response::new(Box::pin(stream)))
     }

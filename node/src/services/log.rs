@@ -22,21 +22,29 @@ impl LogService for Gateway {
         }))
     }
 
-    async fn get_entry(
-        &self,
-        request: Request<pb::GetEntryRequest>,
-    ) -> Result<Response<pb::GetEntryResponse>, Status> {
+    async fn get_entry(&self, request: Request<pb::GetEntryRequest>) -> Result<Response<pb::GetEntryResponse>, Status> {
         let entry = request.into_inner().entry;
         let size = self.inner.consensus.view().log_size;
         if entry >= size {
             return Err(portcullis_wire::status::beyond_head(entry, size));
         }
-        let leaves = self.inner.consensus.entries(entry, 1).await.map_err(|error| super::failed_read(&error))?;
+        let leaves = self
+            .inner
+            .consensus
+            .entries(entry, 1)
+            .await
+            .map_err(|error| super::failed_read(&error))?;
         let Some((_, bytes)) = leaves.into_iter().find(|(found, _)| *found == entry) else {
-            return Err(portcullis_wire::status::internal(&format!("entry {entry} is not in the log that it belongs to")));
+            return Err(portcullis_wire::status::internal(&format!(
+                "entry {entry} is not in the log that it belongs to"
+            )));
         };
         let leaf = leaf_of(entry, &bytes)?;
-        Ok(Response::new(portcullis_wire::event::encode_entry(EntryNo(entry), &bytes, &leaf)))
+        Ok(Response::new(portcullis_wire::event::encode_entry(
+            EntryNo(entry),
+            &bytes,
+            &leaf,
+        )))
     }
 }
 

@@ -108,7 +108,11 @@ impl Gateway {
 
     /// A view that is recent, or one that contains every write acknowledged before.
     async fn view(&self, linearizable: bool) -> Result<Arc<View>, Status> {
-        self.inner.consensus.read(linearizable).await.map_err(|error| failed_read(&error))
+        self.inner
+            .consensus
+            .read(linearizable)
+            .await
+            .map_err(|error| failed_read(&error))
     }
 
     fn read_point(&self, view: &View, linearizable: bool) -> pb::ReadPoint {
@@ -135,7 +139,10 @@ impl Asked {
     /// Reads trace context and deadline; a call without a deadline gets the configured one, which is also the longest.
     fn of<T>(gateway: &Gateway, request: &Request<T>) -> Self {
         let longest = gateway.inner.config.limits.call;
-        let stated = request.metadata().get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
+        let stated = request
+            .metadata()
+            .get("grpc-timeout")
+            .and_then(|value| grpc_timeout(value.to_str().ok()?));
         let traceparent = request
             .metadata()
             .get("traceparent")
@@ -170,9 +177,11 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 fn failed_write(error: &portcullis_consensus::ProposeError) -> Status {
     use portcullis_consensus::ProposeError;
     match error {
-        ProposeError::NotApplied { reason, detail, retry_after } => {
-            portcullis_wire::status::not_applied(reason.as_str(), detail, *retry_after)
-        }
+        ProposeError::NotApplied {
+            reason,
+            detail,
+            retry_after,
+        } => portcullis_wire::status::not_applied(reason.as_str(), detail, *retry_after),
         ProposeError::Stopped { detail } => {
             portcullis_wire::status::not_applied("NODE_STOPPED", detail, Duration::from_millis(200))
         }

@@ -25,7 +25,10 @@ impl Gateway {
         let (filter, from) = portcullis_wire::watch::decode_watch(request, cluster)
             .map_err(|unusable| portcullis_wire::status::unusable("resume_token", &unusable))?;
         let permit = self.inner.watchers.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!("this node serves {} watchers at most", self.inner.config.limits.watchers);
+            let detail = format!(
+                "this node serves {} watchers at most",
+                self.inner.config.limits.watchers
+            );
             super::full("TOO_MANY_WATCHERS", &detail)
         })?;
         let size = self.inner.consensus.view().log_size;
@@ -55,25 +58,34 @@ impl Gateway {
                         Ok(leaf) => {
                             let view = consensus.view();
                             let wanted = filter.matches(&leaf.event, |no| {
-                                view.ledger.inspection(no).map(|inspection| inspection.equipment.clone())
+                                view.ledger
+                                    .inspection(no)
+                                    .map(|inspection| inspection.equipment.clone())
                             });
                             wanted.then(|| {
                                 let event = portcullis_wire::event::encode_event(EntryNo(entry), &leaf);
                                 Ok(pb::watch_response::Item::Event(event))
                             })
                         }
-                        Err(error) => Some(Err(portcullis_wire::status::internal(&format!("entry {entry}: {error}")))),
+                        Err(error) => Some(Err(portcullis_wire::status::internal(&format!(
+                            "entry {entry}: {error}"
+                        )))),
                     }
                 }
                 Item::Leaf(Err(error)) => Some(Err(super::failed_read(&error))),
                 Item::Tick => Some(Ok(pb::watch_response::Item::Bookmark(pb::Bookmark {
-                    log_size: consensus.view().log_size,
+                    // What this stream has looked at, which is what the watcher may rely on.
+                    log_size: next,
                     port_time_ms: port_time.now().0,
                 }))),
             };
             let token = portcullis_wire::token::encode_resume_token(cluster, EntryNo(next), conditions);
-            let answer =
-                answer.map(|answer| answer.map(|item| pb::WatchResponse { resume_token: token, item: Some(item) }));
+            let answer = answer.map(|answer| {
+                answer.map(|item| pb::WatchResponse {
+                    resume_token: token,
+                    item: Some(item),
+                })
+            });
             std::future::ready(answer)
         }))
     }

@@ -28,8 +28,8 @@ type Row = (
 );
 
 use FindingCode::{
-    ByteOrderMark as Bom, ElementMisplaced as Misplaced, ElementMissing as Unit,
-    LeadingWhitespace as Space, XmlDeclarationMissing as NoXml,
+    ByteOrderMark as Bom, ElementMisplaced as Misplaced, ElementMissing as Unit, LeadingWhitespace as Space,
+    XmlDeclarationMissing as NoXml,
 };
 
 /// Read by eye from the files. Each mass lacks a unit, which is one finding for each.
@@ -190,11 +190,7 @@ const TABLE: [Row; 9] = [
 ];
 
 fn codes(declaration: &Declaration) -> Vec<FindingCode> {
-    declaration
-        .findings
-        .iter()
-        .map(|finding| finding.code)
-        .collect()
+    declaration.findings.iter().map(|finding| finding.code).collect()
 }
 
 #[test]
@@ -225,11 +221,7 @@ fn every_real_declaration_is_read_as_the_table_says() {
         assert_eq!(read.local_reference.as_deref(), Some(lrn), "{file}");
         assert_eq!(read.kind.as_deref(), Some(kind), "{file}");
         assert_eq!(read.dispatch_country, dispatch, "{file}");
-        let ids: Vec<&str> = read
-            .equipment
-            .iter()
-            .map(|equipment| equipment.id.as_str())
-            .collect();
+        let ids: Vec<&str> = read.equipment.iter().map(|equipment| equipment.id.as_str()).collect();
         assert_eq!(ids, [equipment], "{file}");
         assert_eq!(read.goods.len(), 1, "{file}");
         let item = &read.goods[0].item;
@@ -246,17 +238,8 @@ fn every_real_declaration_is_read_as_the_table_says() {
             .amount
             .as_ref()
             .map(|amount| (amount.hundredths, amount.currency.as_str()));
-        assert_eq!(
-            money,
-            amount.map(|hundredths| (hundredths, "GBP")),
-            "{file}"
-        );
-        let party = |role| {
-            read.parties
-                .iter()
-                .find(|(r, _)| *r == role)
-                .map(|(_, id)| id.as_str())
-        };
+        assert_eq!(money, amount.map(|hundredths| (hundredths, "GBP")), "{file}");
+        let party = |role| read.parties.iter().find(|(r, _)| *r == role).map(|(_, id)| id.as_str());
         assert_eq!(party(PartyRole::Importer), Some(importer), "{file}");
         assert_eq!(party(PartyRole::Declarant), Some(declarant), "{file}");
         assert_eq!(codes(&read), findings, "{file}: {:?}", read.findings);
@@ -288,15 +271,9 @@ fn transport_and_place_of_the_goods_are_read() {
         return;
     };
     let read = read(&bytes).unwrap();
-    assert_eq!(
-        read.arrival_transport,
-        Some(("12345".to_owned(), "10".to_owned()))
-    );
+    assert_eq!(read.arrival_transport, Some(("12345".to_owned(), "10".to_owned())));
     assert_eq!(read.goods_location.as_deref(), Some("CW1117770GB"));
-    let exporter = read
-        .parties
-        .iter()
-        .find(|(role, _)| *role == PartyRole::Exporter);
+    let exporter = read.parties.iter().find(|(role, _)| *role == PartyRole::Exporter);
     assert_eq!(exporter.unwrap().1, "US Trading Commodities Inc.");
 }
 
@@ -309,10 +286,7 @@ fn answers_of_customs_are_refused_as_answers() {
             continue;
         };
         let error = read(&bytes).unwrap_err();
-        assert!(
-            matches!(error, DeclarationError::Answer { .. }),
-            "{file}: {error:?}"
-        );
+        assert!(matches!(error, DeclarationError::Answer { .. }), "{file}: {error:?}");
     }
 }
 
@@ -354,10 +328,7 @@ fn a_sound_declaration_has_no_findings_and_exact_numbers() {
     let read = read(SOUND.as_bytes()).unwrap();
     assert_eq!(codes(&read), []);
     let item = &read.goods[0].item;
-    assert_eq!(
-        (item.gross_mass_g, item.net_mass_g),
-        (Some(15_500), Some(10_250))
-    );
+    assert_eq!((item.gross_mass_g, item.net_mass_g), (Some(15_500), Some(10_250)));
     assert_eq!(
         item.amount,
         Some(Amount {
@@ -385,11 +356,7 @@ fn each_deviation_is_a_finding() {
             "",
             FindingCode::NamespaceUnexpected,
         ),
-        (
-            "<FunctionCode>9</FunctionCode>",
-            "",
-            FindingCode::ElementMissing,
-        ),
+        ("<FunctionCode>9</FunctionCode>", "", FindingCode::ElementMissing),
         (
             "<FunctionalReferenceID>L1</FunctionalReferenceID>",
             "",
@@ -410,49 +377,21 @@ fn each_deviation_is_a_finding() {
             "<TotalPackageQuantity>6<",
             FindingCode::CountDiffers,
         ),
-        (
-            "<ContainerCode>1<",
-            "<ContainerCode>0<",
-            FindingCode::NotContainerised,
-        ),
-        (
-            "<ContainerCode>1<",
-            "<ContainerCode>x<",
-            FindingCode::ValueUnreadable,
-        ),
+        ("<ContainerCode>1<", "<ContainerCode>0<", FindingCode::NotContainerised),
+        ("<ContainerCode>1<", "<ContainerCode>x<", FindingCode::ValueUnreadable),
         ("<ID>US</ID>", "<ID>ZZ</ID>", FindingCode::CountryUnknown),
-        (
-            "<CountryCode>BR<",
-            "<CountryCode>Brazil<",
-            FindingCode::CountryUnknown,
-        ),
+        ("<CountryCode>BR<", "<CountryCode>Brazil<", FindingCode::CountryUnknown),
         (" unitCode='KGM'", "", FindingCode::ElementMissing),
         ("'KGM'", "'LBR'", FindingCode::ValueUnreadable),
         (">15.5<", ">-15.5<", FindingCode::ValueUnreadable),
         (">15.5<", ">9<", FindingCode::MassInconsistent),
         (">0.0102504<", ">0<", FindingCode::MassZero),
-        (
-            "<ID>18040000</ID>",
-            "<ID>1804000</ID>",
-            FindingCode::CommodityCodeOdd,
-        ),
-        (
-            "<ID>18040000</ID>",
-            "<ID>cocoa</ID>",
-            FindingCode::CommodityCodeOdd,
-        ),
+        ("<ID>18040000</ID>", "<ID>1804000</ID>", FindingCode::CommodityCodeOdd),
+        ("<ID>18040000</ID>", "<ID>cocoa</ID>", FindingCode::CommodityCodeOdd),
         (">TSP<", ">XXX<", FindingCode::CommodityCodeOdd),
         ("'EUR'", "'euro'", FindingCode::ValueUnreadable),
-        (
-            "<UNDGID>1203<",
-            "<UNDGID>petrol<",
-            FindingCode::ValueUnreadable,
-        ),
-        (
-            "<SequenceNumeric>1</SequenceNumeric>",
-            "",
-            FindingCode::ElementMissing,
-        ),
+        ("<UNDGID>1203<", "<UNDGID>petrol<", FindingCode::ValueUnreadable),
+        ("<SequenceNumeric>1</SequenceNumeric>", "", FindingCode::ElementMissing),
     ] {
         let read = changed(from, to).unwrap_or_else(|error| panic!("{from} -> {to}: {error}"));
         assert_eq!(codes(&read), [code], "{from} -> {to}: {:?}", read.findings);
@@ -511,10 +450,7 @@ fn goods_that_containers_share_keep_their_words_and_lose_their_masses() {
     )
     .unwrap();
     for container in read.containers(|| [0; 16]) {
-        assert_eq!(
-            container.findings.last().unwrap().code,
-            FindingCode::SharedManifest
-        );
+        assert_eq!(container.findings.last().unwrap().code, FindingCode::SharedManifest);
         assert_eq!(container.manifest.goods[0].description, "Cocoa");
         assert_eq!(container.manifest.declared_mass_g(), None);
     }
@@ -522,11 +458,7 @@ fn goods_that_containers_share_keep_their_words_and_lose_their_masses() {
 
 #[test]
 fn parties_are_salted_each_on_its_own() {
-    let read = changed(
-        "<Declarant>",
-        "<Exporter><Name>E</Name></Exporter><Declarant>",
-    )
-    .unwrap();
+    let read = changed("<Declarant>", "<Exporter><Name>E</Name></Exporter><Declarant>").unwrap();
     let mut next = 0;
     let containers = read.containers(|| {
         next += 1;
@@ -556,10 +488,7 @@ fn what_is_no_declaration_is_refused_with_the_reason() {
     for (text, words) in [
         (SOUND.replace("MetaData", "Invoice"), "Invoice"),
         (SOUND.replace(">DEC<", ">RES<"), "answer of customs"),
-        (
-            SOUND.replace("Declaration>", "Other>"),
-            "MetaData/Declaration",
-        ),
+        (SOUND.replace("Declaration>", "Other>"), "MetaData/Declaration"),
         (
             SOUND.replace("<FunctionCode>9<", "<FunctionCode>13<"),
             "\"13\" is not 9",
@@ -582,10 +511,7 @@ fn what_is_no_declaration_is_refused_with_the_reason() {
 fn hostile_declarations_are_refused_quickly() {
     let start = Instant::now();
     let item = "<GovernmentAgencyGoodsItem/>";
-    let many = SOUND.replace(
-        "</GoodsShipment>",
-        &format!("{}</GoodsShipment>", item.repeat(100_000)),
-    );
+    let many = SOUND.replace("</GoodsShipment>", &format!("{}</GoodsShipment>", item.repeat(100_000)));
     assert!(matches!(
         read(many.as_bytes()),
         Err(DeclarationError::Limit {
@@ -599,24 +525,14 @@ fn hostile_declarations_are_refused_quickly() {
     let many = SOUND.replace("</Consignment>", &format!("{boxes}</Consignment>"));
     assert!(matches!(
         read(many.as_bytes()),
-        Err(DeclarationError::Limit {
-            what: "containers",
-            ..
-        })
+        Err(DeclarationError::Limit { what: "containers", .. })
     ));
     for bytes in ["<a>".repeat(100_000).into_bytes(), vec![b' '; 50 << 20]] {
         assert!(matches!(read(&bytes), Err(DeclarationError::Xml(_))));
     }
-    let items = SOUND.replace(
-        "</GoodsShipment>",
-        &format!("{}</GoodsShipment>", item.repeat(900)),
-    );
+    let items = SOUND.replace("</GoodsShipment>", &format!("{}</GoodsShipment>", item.repeat(900)));
     assert_eq!(read(items.as_bytes()).unwrap().findings.len(), FINDINGS_MAX);
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 proptest! {

@@ -30,10 +30,7 @@ pub(super) fn start_time(element: &Element<'_>, names: &[&str], notes: &mut Note
         Ok(Some(start)) => Some(start),
         Ok(None) => {
             notes.add(FindingCode::TimesMixed, &found.name, || {
-                format!(
-                    "{:?} has no time zone, so the instant is unknown",
-                    found.trimmed()
-                )
+                format!("{:?} has no time zone, so the instant is unknown", found.trimmed())
             });
             None
         }
@@ -45,12 +42,7 @@ pub(super) fn start_time(element: &Element<'_>, names: &[&str], notes: &mut Note
 }
 
 /// Whether runs of zeros are counted. Either edition's attribute is taken in either form.
-pub(super) fn compression(
-    data: &Element<'_>,
-    own: &str,
-    other: &str,
-    notes: &mut Notes,
-) -> Result<bool, N42Error> {
+pub(super) fn compression(data: &Element<'_>, own: &str, other: &str, notes: &mut Notes) -> Result<bool, N42Error> {
     let value = data.attribute(own).or_else(|| {
         let value = data.attribute(other)?;
         notes.add(FindingCode::AttributeSpelling, other, || {

@@ -8,9 +8,7 @@ use portcullis_domain::finding::FindingCode;
 use super::elements::{coefficients, compression, duration, flag_value, start_time};
 use super::notes::Notes;
 use super::samples::{Interval, Key, Samples};
-use super::{
-    DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values,
-};
+use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values};
 use crate::xml::Element;
 
 /// Elements that hold a count without a spectrum. Their form differs between devices.
@@ -42,11 +40,7 @@ struct Context {
     kind: Option<DetectorKind>,
 }
 
-pub(super) fn read(
-    root: &Element<'_>,
-    samples: &mut Samples,
-    notes: &mut Notes,
-) -> Result<Instrument, N42Error> {
+pub(super) fn read(root: &Element<'_>, samples: &mut Samples, notes: &mut Notes) -> Result<Instrument, N42Error> {
     let mut instrument: Option<Instrument> = None;
     let mut position = 0;
     for measurement in root.children("Measurement") {
@@ -56,11 +50,9 @@ pub(super) fn read(
             match &instrument {
                 None => instrument = Some(found),
                 Some(first) if *first != found => {
-                    notes.add(
-                        FindingCode::ValueUnreadable,
-                        "InstrumentInformation",
-                        || "it differs between measurements; the first was kept".to_owned(),
-                    );
+                    notes.add(FindingCode::ValueUnreadable, "InstrumentInformation", || {
+                        "it differs between measurements; the first was kept".to_owned()
+                    });
                 }
                 Some(_) => {}
             }
@@ -100,10 +92,7 @@ fn read_instrument(information: &Element<'_>) -> Instrument {
 
 fn declare_detectors(information: &Element<'_>, samples: &mut Samples) -> Result<(), N42Error> {
     for status in information.children("DetectorStatus") {
-        if let Some(name) = status
-            .attribute("Detector")
-            .or_else(|| status.attribute("Sensor"))
-        {
+        if let Some(name) = status.attribute("Detector").or_else(|| status.attribute("Sensor")) {
             let kind = DetectorKind::Other;
             samples.declare(
                 status,
@@ -138,10 +127,7 @@ fn walk(
                 };
                 walk(child, &inner, position, samples, notes)?;
             }
-            "InstrumentInformation"
-            | "MeasuredItemInformation"
-            | "AnalysisResults"
-            | "Calibration" => {}
+            "InstrumentInformation" | "MeasuredItemInformation" | "AnalysisResults" | "Calibration" => {}
             name if GROSS_COUNTS.contains(&name) => gross_counts(child, &here, samples, notes)?,
             _ => walk(child, &here, position, samples, notes)?,
         }
@@ -181,34 +167,21 @@ fn context(element: &Element<'_>, above: &Context, notes: &mut Notes) -> Result<
     Ok(here)
 }
 
-fn spectrum(
-    element: &Element<'_>,
-    above: &Context,
-    samples: &mut Samples,
-    notes: &mut Notes,
-) -> Result<(), N42Error> {
+fn spectrum(element: &Element<'_>, above: &Context, samples: &mut Samples, notes: &mut Notes) -> Result<(), N42Error> {
     let here = context(element, above, notes)?;
     let Some(data) = element.child("ChannelData") else {
         notes.add(FindingCode::ElementMissing, "ChannelData", || {
-            format!(
-                "a spectrum of detector {:?} has none; it was left out",
-                here.detector
-            )
+            format!("a spectrum of detector {:?} has none; it was left out", here.detector)
         });
         return Ok(());
     };
     let counted_zeros = compression(data, "Compression", "compressionCode", notes)?;
     let calibration = element
         .children("Calibration")
-        .find(|calibration| {
-            calibration
-                .attribute("Type")
-                .is_none_or(|kind| kind == "Energy")
-        })
+        .find(|calibration| calibration.attribute("Type").is_none_or(|kind| kind == "Energy"))
         .and_then(|calibration| calibration.at(&["Equation", "Coefficients"]));
     let energy = coefficients(calibration, notes);
-    let (counts, spectrum) =
-        samples.spectrum(data, counted_zeros, energy, &here.detector, notes)?;
+    let (counts, spectrum) = samples.spectrum(data, counted_zeros, energy, &here.detector, notes)?;
     let kind = here
         .kind
         .filter(|kind| *kind != DetectorKind::Other)
@@ -275,10 +248,7 @@ fn count_element<'e, 'a>(element: &'e Element<'a>) -> Option<&'e Element<'a>> {
     let inner = element
         .children
         .iter()
-        .filter(|child| {
-            COUNT_VALUES.contains(&child.name.as_str())
-                || GROSS_COUNTS.contains(&child.name.as_str())
-        })
+        .filter(|child| COUNT_VALUES.contains(&child.name.as_str()) || GROSS_COUNTS.contains(&child.name.as_str()))
         .find_map(count_element);
     let own = element.children.is_empty() && !element.trimmed().is_empty();
     inner.or(own.then_some(element))
@@ -289,20 +259,13 @@ fn holder<'e, 'a>(element: &'e Element<'a>, value: &Element<'a>) -> &'e Element<
     element
         .children
         .iter()
-        .find(|child| {
-            child
-                .children
-                .iter()
-                .any(|inner| std::ptr::eq(inner, value))
-        })
+        .find(|child| child.children.iter().any(|inner| std::ptr::eq(inner, value)))
         .unwrap_or(element)
 }
 
 fn interval(element: &Element<'_>, here: &Context, notes: &mut Notes) -> Interval {
     Interval {
-        key: here
-            .number
-            .map_or(Key::Position(here.position), Key::Number),
+        key: here.number.map_or(Key::Position(here.position), Key::Number),
         class: class(element, notes),
         start_ms: here.start_ms,
         real_time_us: here.sample_time_us,

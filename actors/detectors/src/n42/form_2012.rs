@@ -7,36 +7,23 @@ use portcullis_domain::finding::FindingCode;
 use super::elements::{coefficients, compression, duration, flag_value, start_time};
 use super::notes::Notes;
 use super::samples::{Interval, Key, Samples};
-use super::{
-    DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values,
-};
+use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values};
 use crate::xml::Element;
 
-pub(super) fn read(
-    root: &Element<'_>,
-    samples: &mut Samples,
-    notes: &mut Notes,
-) -> Result<Instrument, N42Error> {
+pub(super) fn read(root: &Element<'_>, samples: &mut Samples, notes: &mut Notes) -> Result<Instrument, N42Error> {
     for information in root.children("RadDetectorInformation") {
         samples.declare(
             information,
             DetectorInfo {
                 name: information.attribute("id").unwrap_or_default().to_owned(),
                 kind: kind(information.text_at(&["RadDetectorCategoryCode"])),
-                description: information
-                    .text_at(&["RadDetectorKindCode"])
-                    .map(str::to_owned),
+                description: information.text_at(&["RadDetectorKindCode"]).map(str::to_owned),
             },
         )?;
     }
     let calibrations: BTreeMap<&str, &Element<'_>> = root
         .children("EnergyCalibration")
-        .filter_map(|calibration| {
-            Some((
-                calibration.attribute("id")?,
-                calibration.child("CoefficientValues")?,
-            ))
-        })
+        .filter_map(|calibration| Some((calibration.attribute("id")?, calibration.child("CoefficientValues")?)))
         .collect();
     for (position, measurement) in root.children("RadMeasurement").enumerate() {
         read_measurement(measurement, position, &calibrations, samples, notes)?;
@@ -90,17 +77,10 @@ fn read_measurement(
                     .attribute("energyCalibrationReference")
                     .and_then(|id| calibrations.get(id).copied());
                 let energy = coefficients(calibration, notes);
-                let (counts, spectrum) =
-                    samples.spectrum(data, counted_zeros, energy, &detector, notes)?;
+                let (counts, spectrum) = samples.spectrum(data, counted_zeros, energy, &detector, notes)?;
                 let kind = samples.kind_of(&detector).unwrap_or(DetectorKind::Gamma);
                 let share = share(element, detector, kind, counts, &interval)?;
-                samples.add(
-                    element,
-                    interval,
-                    DetectorSample { spectrum, ..share },
-                    None,
-                    notes,
-                )?;
+                samples.add(element, interval, DetectorSample { spectrum, ..share }, None, notes)?;
             }
             "GrossCounts" => {
                 let Some(data) = element.child("CountData") else {
@@ -111,17 +91,14 @@ fn read_measurement(
                 };
                 // A detector may send several numbers, one for each of its tubes.
                 let counts = values::channels(&data.text, false, None, 1024).ok();
-                let counts =
-                    counts
-                        .filter(|counts| counts.len > 0)
-                        .ok_or_else(|| N42Error::Value {
-                            element: data.name.clone(),
-                            place: place(data, "GrossCounts"),
-                            why: format!(
-                                "{:?} is not a list of counts",
-                                data.trimmed().chars().take(40).collect::<String>()
-                            ),
-                        })?;
+                let counts = counts.filter(|counts| counts.len > 0).ok_or_else(|| N42Error::Value {
+                    element: data.name.clone(),
+                    place: place(data, "GrossCounts"),
+                    why: format!(
+                        "{:?} is not a list of counts",
+                        data.trimmed().chars().take(40).collect::<String>()
+                    ),
+                })?;
                 let detector = detector_name(element);
                 let kind = samples.kind_of(&detector).unwrap_or(DetectorKind::Other);
                 if kind == DetectorKind::Other {

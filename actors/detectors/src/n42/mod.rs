@@ -216,11 +216,7 @@ pub fn read_with(bytes: &[u8], spectra: Spectra) -> Result<RadiationRecord, N42E
             });
         }
     };
-    if !document
-        .namespace
-        .as_deref()
-        .is_some_and(|uri| uri.contains(namespace))
-    {
+    if !document.namespace.as_deref().is_some_and(|uri| uri.contains(namespace)) {
         let found = document.namespace.as_deref().unwrap_or("none");
         notes.add(FindingCode::NamespaceUnexpected, &root.name, || {
             format!("namespace {found}")
@@ -272,9 +268,7 @@ impl Form {
 impl RadiationRecord {
     /// The samples of one class.
     pub fn of_class(&self, class: SampleClass) -> impl Iterator<Item = &Sample> {
-        self.samples
-            .iter()
-            .filter(move |sample| sample.class == class)
+        self.samples.iter().filter(move |sample| sample.class == class)
     }
 }
 
@@ -283,11 +277,7 @@ impl Sample {
     pub fn counts(&self, kind: DetectorKind) -> Option<u64> {
         let mut of_kind = self.detectors.iter().filter(|d| d.kind == kind).peekable();
         of_kind.peek()?;
-        Some(
-            of_kind
-                .map(|detector| detector.counts)
-                .fold(0, u64::saturating_add),
-        )
+        Some(of_kind.map(|detector| detector.counts).fold(0, u64::saturating_add))
     }
 }
 
@@ -295,11 +285,7 @@ impl Sample {
 /// an interpreter will not use the counts. Detectors that count something else are left out.
 impl From<Sample> for RadiationSample {
     fn from(sample: Sample) -> Self {
-        let longest = sample
-            .detectors
-            .iter()
-            .filter_map(|share| share.real_time_us)
-            .max();
+        let longest = sample.detectors.iter().filter_map(|share| share.real_time_us).max();
         let real_time_us = sample.real_time_us.or(longest);
         let detectors = sample.detectors.into_iter().filter_map(|share| {
             let kind = match share.kind {
@@ -317,11 +303,7 @@ impl From<Sample> for RadiationSample {
             })
         });
         let detectors: Vec<DetectorCounts> = detectors.collect();
-        let live_max = detectors
-            .iter()
-            .map(|counts| counts.live_time_us)
-            .max()
-            .unwrap_or(0);
+        let live_max = detectors.iter().map(|counts| counts.live_time_us).max().unwrap_or(0);
         Self {
             real_time_us: real_time_us.unwrap_or(live_max),
             detectors,

@@ -32,18 +32,14 @@ impl Notes {
 
     pub(super) fn finish(self) -> Vec<Finding> {
         let mut findings = self.before;
-        findings.extend(
-            self.notes
-                .into_iter()
-                .map(|((code, field), (detail, count))| {
-                    let detail = if count == 1 {
-                        detail
-                    } else {
-                        format!("{count} times; first: {detail}")
-                    };
-                    Finding::new(code, field, detail)
-                }),
-        );
+        findings.extend(self.notes.into_iter().map(|((code, field), (detail, count))| {
+            let detail = if count == 1 {
+                detail
+            } else {
+                format!("{count} times; first: {detail}")
+            };
+            Finding::new(code, field, detail)
+        }));
         findings
     }
 }

@@ -7,8 +7,8 @@ use portcullis_domain::finding::FindingCode;
 use super::notes::Notes;
 use super::values::{self, BadCounts};
 use super::{
-    CHANNELS_MAX, DETECTORS_MAX, DetectorInfo, DetectorKind, DetectorSample, N42Error,
-    RECORD_CHANNELS_MAX, SAMPLES_MAX, Sample, SampleClass, Spectra, Spectrum, place,
+    CHANNELS_MAX, DETECTORS_MAX, DetectorInfo, DetectorKind, DetectorSample, N42Error, RECORD_CHANNELS_MAX,
+    SAMPLES_MAX, Sample, SampleClass, Spectra, Spectrum, place,
 };
 use crate::xml::Element;
 
@@ -61,11 +61,7 @@ impl Samples {
     }
 
     /// A detector that the document declares.
-    pub(super) fn declare(
-        &mut self,
-        element: &Element<'_>,
-        detector: DetectorInfo,
-    ) -> Result<(), N42Error> {
+    pub(super) fn declare(&mut self, element: &Element<'_>, detector: DetectorInfo) -> Result<(), N42Error> {
         self.declared.insert(detector.name.clone());
         self.know(element, detector)
     }
@@ -88,8 +84,7 @@ impl Samples {
                 place,
             });
         }
-        self.names
-            .insert(detector.name.clone(), self.detectors.len());
+        self.names.insert(detector.name.clone(), self.detectors.len());
         self.detectors.push(detector);
         Ok(())
     }
@@ -139,16 +134,10 @@ impl Samples {
                 format!("detector {detector:?} has counts that are not whole; they were rounded")
             });
         }
-        let before = *self
-            .channels_of
-            .entry(detector.to_owned())
-            .or_insert(read.len);
+        let before = *self.channels_of.entry(detector.to_owned()).or_insert(read.len);
         if before != read.len {
             notes.add(FindingCode::ChannelsDiffer, "ChannelData", || {
-                format!(
-                    "detector {detector:?} has {before} channels and then {}",
-                    read.len
-                )
+                format!("detector {detector:?} has {before} channels and then {}", read.len)
             });
         }
         let spectrum = keep.then_some(Spectrum {
@@ -241,15 +230,10 @@ impl Samples {
                 "no neutron detector sent data".to_owned()
             });
         }
-        let flags: BTreeSet<bool> = self
-            .samples
-            .iter()
-            .filter_map(|sample| sample.occupied)
-            .collect();
+        let flags: BTreeSet<bool> = self.samples.iter().filter_map(|sample| sample.occupied).collect();
         if flags.len() == 1 {
             notes.add(FindingCode::OccupancyUnusable, "Occupied", || {
-                "it has one value in every sample, so it cannot tell background from vehicle"
-                    .to_owned()
+                "it has one value in every sample, so it cannot tell background from vehicle".to_owned()
             });
         }
         let disorder = self
@@ -259,10 +243,7 @@ impl Samples {
             .find(|pair| pair[0].number.checked_add(1) != Some(pair[1].number));
         if let Some(pair) = disorder {
             notes.add(FindingCode::SampleGap, "SampleNumber", || {
-                format!(
-                    "sample {} follows sample {}",
-                    pair[1].number, pair[0].number
-                )
+                format!("sample {} follows sample {}", pair[1].number, pair[0].number)
             });
         }
         (self.detectors, self.samples)

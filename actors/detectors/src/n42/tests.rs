@@ -25,10 +25,7 @@ fn the_portal_pass_has_its_published_figures() {
     assert_eq!(record.form, Form::Form2006);
     assert_eq!(record.instrument.manufacturer.as_deref(), Some("ORTEC"));
     assert_eq!(record.instrument.model.as_deref(), Some("OSASP"));
-    assert_eq!(
-        record.instrument.serial.as_deref(),
-        Some("Serial #10000033")
-    );
+    assert_eq!(record.instrument.serial.as_deref(), Some("Serial #10000033"));
     assert_eq!(record.instrument.class.as_deref(), Some("SpecPortal"));
     assert_eq!(record.instrument.lane_number, Some(1));
     assert_eq!(record.detectors.len(), 8);
@@ -46,10 +43,7 @@ fn the_portal_pass_has_its_published_figures() {
     assert_eq!(record.samples.iter().map(gamma).max(), Some(20_301));
     assert_eq!(record.samples.iter().map(gamma).sum::<u64>(), 600_266);
     let first = &record.samples[0];
-    assert_eq!(
-        (first.class, first.occupied),
-        (SampleClass::Foreground, Some(true))
-    );
+    assert_eq!((first.class, first.occupied), (SampleClass::Foreground, Some(true)));
     assert_eq!(
         (first.start_ms, first.real_time_us),
         (Some(1_264_291_704_078), Some(250_000))
@@ -111,11 +105,7 @@ fn the_background_and_the_barium_source_have_their_published_figures() {
             sample.detectors.iter().filter_map(|d| d.live_time_us).min(),
             Some(live_min)
         );
-        assert_eq!(
-            sample.class,
-            SampleClass::Foreground,
-            "software calls both an item"
-        );
+        assert_eq!(sample.class, SampleClass::Foreground, "software calls both an item");
         let codes = codes(&record);
         assert!(codes.contains(&FindingCode::OccupancyUnusable), "{file}");
         assert!(codes.contains(&FindingCode::TimesMixed), "{file}");
@@ -131,10 +121,7 @@ fn the_helicopter_flight_has_a_measurement_for_each_sample_and_names_sensors() {
     assert_eq!(record.samples.len(), 81);
     assert_eq!(record.samples.iter().map(gamma).max(), Some(418_494));
     assert_eq!(record.samples.iter().map(gamma).sum::<u64>(), 2_769_195);
-    assert_eq!(
-        (record.samples[0].number, record.samples[80].number),
-        (5623, 5703)
-    );
+    assert_eq!((record.samples[0].number, record.samples[80].number), (5623, 5703));
     assert_eq!(record.detectors[0].name, "Fusion.Vgd00");
     assert_eq!(record.samples[33].detectors[0].live_time_us, Some(986_407));
     assert_eq!(
@@ -154,10 +141,7 @@ fn the_uranium_file_is_read_although_a_strict_parser_stops_at_it() {
     let foreground: Vec<_> = record.of_class(SampleClass::Foreground).collect();
     let background: Vec<_> = record.of_class(SampleClass::Background).collect();
     assert_eq!((foreground.len(), background.len()), (1, 1));
-    assert_eq!(
-        (gamma(foreground[0]), gamma(background[0])),
-        (247_264, 148_833)
-    );
+    assert_eq!((gamma(foreground[0]), gamma(background[0])), (247_264, 148_833));
     assert_eq!(foreground[0].detectors[0].live_time_us, Some(1_800_000_000));
     assert_eq!(foreground[0].detectors[0].real_time_us, Some(1_808_689_941));
     let spectrum = foreground[0].detectors[0].spectrum.as_ref().unwrap();
@@ -180,8 +164,7 @@ fn every_file_of_the_test_data_is_read() {
         let Some(bytes) = test_data::load(&file) else {
             continue;
         };
-        let record =
-            read_with(&bytes, Spectra::SumOnly).unwrap_or_else(|error| panic!("{file}: {error:?}"));
+        let record = read_with(&bytes, Spectra::SumOnly).unwrap_or_else(|error| panic!("{file}: {error:?}"));
         assert!(!record.samples.is_empty(), "{file}");
     }
 }
@@ -227,7 +210,8 @@ fn read_text(text: &str) -> Result<RadiationRecord, N42Error> {
     read(text.as_bytes())
 }
 
-const CALIBRATION: &str = "<Calibration Type='Energy'><Equation><Coefficients>0 3 0</Coefficients></Equation></Calibration>";
+const CALIBRATION: &str =
+    "<Calibration Type='Energy'><Equation><Coefficients>0 3 0</Coefficients></Equation></Calibration>";
 
 #[test]
 fn gamma_and_neutron_counts_without_spectra_are_read_in_the_form_of_2012() {
@@ -276,9 +260,7 @@ fn each_deviation_of_a_spectrum_is_a_finding() {
     let times = "<RealTime>PT1S</RealTime><LiveTime>PT1S</LiveTime>";
     let cases = [
         (
-            format!(
-                "<Spectrum Sensor='A'>{times}{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"
-            ),
+            format!("<Spectrum Sensor='A'>{times}{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"),
             FindingCode::AttributeSpelling,
         ),
         (
@@ -288,9 +270,7 @@ fn each_deviation_of_a_spectrum_is_a_finding() {
             FindingCode::AttributeSpelling,
         ),
         (
-            format!(
-                "<Spectrum>{times}{CALIBRATION}<ChannelData>1.25 0.25</ChannelData></Spectrum>"
-            ),
+            format!("<Spectrum>{times}{CALIBRATION}<ChannelData>1.25 0.25</ChannelData></Spectrum>"),
             FindingCode::CountsFractional,
         ),
         (
@@ -308,9 +288,7 @@ fn each_deviation_of_a_spectrum_is_a_finding() {
             FindingCode::LiveTimeMissing,
         ),
         (
-            format!(
-                "<Spectrum><LiveTime>PT0S</LiveTime>{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"
-            ),
+            format!("<Spectrum><LiveTime>PT0S</LiveTime>{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"),
             FindingCode::LiveTimeMissing,
         ),
         (
@@ -320,9 +298,7 @@ fn each_deviation_of_a_spectrum_is_a_finding() {
             FindingCode::LiveTimeImpossible,
         ),
         (
-            format!(
-                "<Spectrum SampleNumber='x'>{times}{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"
-            ),
+            format!("<Spectrum SampleNumber='x'>{times}{CALIBRATION}<ChannelData>1</ChannelData></Spectrum>"),
             FindingCode::ValueUnreadable,
         ),
         (
@@ -345,8 +321,7 @@ fn each_deviation_of_a_spectrum_is_a_finding() {
         ),
     ];
     for (spectrum, code) in cases {
-        let record =
-            read_text(&form_2006(&spectrum)).unwrap_or_else(|error| panic!("{spectrum}: {error}"));
+        let record = read_text(&form_2006(&spectrum)).unwrap_or_else(|error| panic!("{spectrum}: {error}"));
         let mut found = codes(&record);
         assert!(found.remove(&FindingCode::NeutronsAbsent));
         assert_eq!(found, BTreeSet::from([code]), "{spectrum}");
@@ -361,12 +336,7 @@ fn the_attribute_of_2006_is_taken_in_the_form_of_2012() {
     );
     let record = read_text(&text).unwrap();
     assert_eq!(
-        record.samples[0].detectors[0]
-            .spectrum
-            .as_ref()
-            .unwrap()
-            .counts
-            .len(),
+        record.samples[0].detectors[0].spectrum.as_ref().unwrap().counts.len(),
         6
     );
     assert!(codes(&record).contains(&FindingCode::AttributeSpelling));
@@ -390,10 +360,7 @@ fn what_cannot_be_used_is_refused_with_element_and_reason() {
         ),
         (spectrum("<ChannelData>1 two 3</ChannelData>"), "two"),
         (spectrum("<ChannelData>1 -2</ChannelData>"), "-2"),
-        (
-            spectrum("<ChannelData Compression='zip'>1</ChannelData>"),
-            "zip",
-        ),
+        (spectrum("<ChannelData Compression='zip'>1</ChannelData>"), "zip"),
         (
             spectrum("<ChannelData Compression='CountedZeroes'>1 0</ChannelData>"),
             "run of zeros",
@@ -429,22 +396,16 @@ fn runs_of_zeros_cannot_fill_memory() {
 fn hostile_documents_are_refused_quickly() {
     let deep = "<a>".repeat(100_000);
     let large = vec![b'1'; 50 << 20];
-    let wide = format!(
-        "<N42InstrumentData>{}</N42InstrumentData>",
-        "<a/>".repeat(1_000_000)
-    );
-    let entities = "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]><N42InstrumentData>&b;</N42InstrumentData>";
+    let wide = format!("<N42InstrumentData>{}</N42InstrumentData>", "<a/>".repeat(1_000_000));
+    let entities =
+        "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]><N42InstrumentData>&b;</N42InstrumentData>";
     let attributes = format!(
         "<N42InstrumentData {}/>",
-        (0..100_000)
-            .map(|i| format!("a{i}='' "))
-            .collect::<String>()
+        (0..100_000).map(|i| format!("a{i}='' ")).collect::<String>()
     );
     let prefixes = format!(
         "<N42InstrumentData {}/>",
-        (0..100_000)
-            .map(|i| format!("xmlns:a{i}='' "))
-            .collect::<String>()
+        (0..100_000).map(|i| format!("xmlns:a{i}='' ")).collect::<String>()
     );
     let start = Instant::now();
     for bytes in [
@@ -458,11 +419,7 @@ fn hostile_documents_are_refused_quickly() {
         let error = read(bytes).unwrap_err();
         assert!(matches!(error, N42Error::Xml(_)), "{error:?}");
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 proptest! {

@@ -38,11 +38,7 @@ pub(super) fn duration_us(text: &str) -> Result<u64, String> {
             (Some('H'), true) => 3_600 * SECOND,
             (Some('M'), true) => 60 * SECOND,
             (Some('S'), true) => SECOND,
-            (Some('Y' | 'M'), false)
-                if number.bytes().all(|digit| digit == b'0') && !number.is_empty() =>
-            {
-                0
-            }
+            (Some('Y' | 'M'), false) if number.bytes().all(|digit| digit == b'0') && !number.is_empty() => 0,
             _ => return why("units are D, then T, then H, M and S"),
         };
         let Some(part) = scaled(number, scale) else {
@@ -55,11 +51,7 @@ pub(super) fn duration_us(text: &str) -> Result<u64, String> {
         any = true;
         rest = unit.as_str();
     }
-    if any {
-        Ok(total)
-    } else {
-        why("it has no number")
-    }
+    if any { Ok(total) } else { why("it has no number") }
 }
 
 /// `number` (digits with an optional fraction) times `scale`, rounded half up.
@@ -68,44 +60,26 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let whole: u64 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().ok()?
-    };
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     // Twelve digits are far below a microsecond of a day; more would overflow.
     let fraction = fraction.get(..fraction.len().min(12))?;
     let places = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let digits: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
+    let digits: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let part = (digits * u128::from(scale) * 2 + places) / (places * 2);
-    whole
-        .checked_mul(scale)?
-        .checked_add(u64::try_from(part).ok()?)
+    whole.checked_mul(scale)?.checked_add(u64::try_from(part).ok()?)
 }
 
 /// An `xs:dateTime` with a zone, in milliseconds since 1970 UTC. Without a zone the instant is unknown.
 pub(super) fn time_ms(text: &str) -> Result<Option<i64>, String> {
-    let bad = || {
-        format!(
-            "{:?} is not a time such as 2010-01-24T00:08:24.078Z",
-            shortened(text)
-        )
-    };
+    let bad = || format!("{:?} is not a time such as 2010-01-24T00:08:24.078Z", shortened(text));
     let (date, time) = text.split_once('T').ok_or_else(bad)?;
     let mut parts = date.splitn(3, '-');
     let mut number = |low: i64, high: i64| -> Option<i64> {
         let part = parts.next()?;
-        let value: i64 = part
-            .parse()
-            .ok()
-            .filter(|_| part.bytes().all(|b| b.is_ascii_digit()))?;
+        let value: i64 = part.parse().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit()))?;
         (low..=high).contains(&value).then_some(value)
     };
     let (year, month, day) = (number(1900, 9999), number(1, 12), number(1, 31));
@@ -207,9 +181,7 @@ pub(super) fn channels(
         let run = match count(token).map_err(BadCounts::Value)? {
             Count::Whole(0) if counted_zeros => {
                 let Some(length) = tokens.next() else {
-                    return Err(BadCounts::Value(
-                        "it ends in the middle of a run of zeros".to_owned(),
-                    ));
+                    return Err(BadCounts::Value("it ends in the middle of a run of zeros".to_owned()));
                 };
                 match count(length).map_err(BadCounts::Value)? {
                     Count::Whole(length) if length > 0 => length as usize,
@@ -258,19 +230,14 @@ fn count(token: &str) -> Result<Count, String> {
     let bytes = token.as_bytes();
     if !bytes.is_empty() && bytes.len() <= 9 && bytes.iter().all(u8::is_ascii_digit) {
         return Ok(Count::Whole(
-            bytes
-                .iter()
-                .fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0')),
+            bytes.iter().fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0')),
         ));
     }
     let value: f64 = token
         .parse()
         .map_err(|_| format!("{:?} is not a count", shortened(token)))?;
     if !(0.0..=f64::from(u32::MAX)).contains(&value) {
-        return Err(format!(
-            "{:?} is negative, too large or not a number",
-            shortened(token)
-        ));
+        return Err(format!("{:?} is negative, too large or not a number", shortened(token)));
     }
     if value.fract() == 0.0 {
         Ok(Count::Whole(value as u32))
@@ -322,14 +289,8 @@ mod tests {
     #[test]
     fn times_need_a_zone_to_be_an_instant() {
         assert_eq!(time_ms("1970-01-01T00:00:00Z"), Ok(Some(0)));
-        assert_eq!(
-            time_ms("2010-01-24T00:08:24.078Z"),
-            Ok(Some(1_264_291_704_078))
-        );
-        assert_eq!(
-            time_ms("2016-02-29T01:00:00+01:00"),
-            Ok(Some(1_456_704_000_000))
-        );
+        assert_eq!(time_ms("2010-01-24T00:08:24.078Z"), Ok(Some(1_264_291_704_078)));
+        assert_eq!(time_ms("2016-02-29T01:00:00+01:00"), Ok(Some(1_456_704_000_000)));
         assert_eq!(time_ms("2010-04-17T11:33:19.409"), Ok(None));
         for text in [
             "",
@@ -370,9 +331,6 @@ mod tests {
             );
         }
         assert_eq!(channels("0 11", true, Some(0), 10), Err(BadCounts::TooMany));
-        assert_eq!(
-            channels("0 4294967295", true, Some(0), 10),
-            Err(BadCounts::TooMany)
-        );
+        assert_eq!(channels("0 4294967295", true, Some(0), 10), Err(BadCounts::TooMany));
     }
 }

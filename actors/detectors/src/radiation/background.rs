@@ -55,29 +55,12 @@ impl Background {
             return None;
         }
         let first = Self::of(samples.iter().take(count), SYSTEMATIC_PASS, Origin::Pass)?;
-        let last = Self::of(
-            samples.iter().rev().take(count),
-            SYSTEMATIC_PASS,
-            Origin::Pass,
-        )?;
-        let rate = |background: &Self| {
-            background
-                .gamma
-                .or(background.neutron)
-                .map_or(0.0, |rate| rate.cps)
-        };
-        Some(if rate(&last) < rate(&first) {
-            last
-        } else {
-            first
-        })
+        let last = Self::of(samples.iter().rev().take(count), SYSTEMATIC_PASS, Origin::Pass)?;
+        let rate = |background: &Self| background.gamma.or(background.neutron).map_or(0.0, |rate| rate.cps);
+        Some(if rate(&last) < rate(&first) { last } else { first })
     }
 
-    fn of<'s>(
-        samples: impl IntoIterator<Item = &'s RadiationSample>,
-        systematic: f64,
-        origin: Origin,
-    ) -> Option<Self> {
+    fn of<'s>(samples: impl IntoIterator<Item = &'s RadiationSample>, systematic: f64, origin: Origin) -> Option<Self> {
         let (mut gamma, mut neutron) = (Vec::new(), Vec::new());
         for sample in samples {
             gamma.extend(Counted::of(sample, RadiationKind::Gamma));
@@ -86,36 +69,21 @@ impl Background {
         // No gamma counts at all is a dead detector and not a quiet place; neutrons may well be none for seconds.
         let gamma = rate(&gamma, systematic, 0.0).filter(|rate| rate.cps > 0.0);
         let neutron = rate(&neutron, systematic, 0.5);
-        (gamma.is_some() || neutron.is_some()).then_some(Self {
-            gamma,
-            neutron,
-            origin,
-        })
+        (gamma.is_some() || neutron.is_some()).then_some(Self { gamma, neutron, origin })
     }
 }
 
 /// Counts over live time. `prior` counts are added, so that no counts do not make a rate of nothing (Jeffreys: 1/2).
 fn rate(samples: &[Counted], systematic: f64, prior: f64) -> Option<Rate> {
-    let live: f64 = samples
-        .iter()
-        .map(|sample| sample.live_us as f64 / 1e6)
-        .sum();
+    let live: f64 = samples.iter().map(|sample| sample.live_us as f64 / 1e6).sum();
     if live <= 0.0 {
         return None;
     }
-    let counts: f64 = samples
-        .iter()
-        .map(|sample| sample.counts as f64)
-        .sum::<f64>()
-        + prior;
+    let counts: f64 = samples.iter().map(|sample| sample.counts as f64).sum::<f64>() + prior;
     let counting = if counts > 0.0 { 1.0 / counts } else { 1.0 };
     Some(Rate {
         cps: counts / live,
         relative_sigma: (systematic * systematic + counting).sqrt(),
-        detectors: samples
-            .iter()
-            .map(|sample| sample.detectors)
-            .max()
-            .unwrap_or(0),
+        detectors: samples.iter().map(|sample| sample.detectors).max().unwrap_or(0),
     })
 }

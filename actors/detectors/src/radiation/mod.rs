@@ -67,7 +67,8 @@ struct Counted {
 pub struct Progress {
     /// Weight of everything so far, milli-decibans.
     pub weights: Weights,
-    /// How well the portal could see so far.
+    /// How well the portal could see. Shielded as long as the vehicle is passing: what has not been before the portal yet
+    /// was not seen, however clear the rest is.
     pub ability: Ability,
 }
 
@@ -79,6 +80,8 @@ pub struct RadiationInterpreter {
     unmeasured: Option<Vec<RadiationSample>>,
     background: Option<Background>,
     view: View,
+    /// The vehicle is through.
+    passed: bool,
 }
 
 /// Everything that follows from the samples and one background.
@@ -96,12 +99,7 @@ struct View {
 impl Counted {
     /// What the detectors of one kind counted; none if there is no such detector.
     fn of(sample: &RadiationSample, kind: RadiationKind) -> Option<Self> {
-        let of_kind = || {
-            sample
-                .detectors
-                .iter()
-                .filter(|detector| detector.kind == kind)
-        };
+        let of_kind = || sample.detectors.iter().filter(|detector| detector.kind == kind);
         let detectors = u16::try_from(of_kind().count()).unwrap_or(u16::MAX);
         if detectors == 0 {
             return None;
@@ -110,9 +108,7 @@ impl Counted {
             .map(|detector| detector.live_time_us)
             .fold(0, u64::saturating_add);
         Some(Self {
-            counts: of_kind()
-                .map(|detector| detector.counts)
-                .fold(0, u64::saturating_add),
+            counts: of_kind().map(|detector| detector.counts).fold(0, u64::saturating_add),
             live_us: live / u64::from(detectors),
             real_us: sample.real_time_us,
             detectors,
@@ -129,7 +125,14 @@ impl RadiationInterpreter {
             unmeasured: background.is_none().then(Vec::new),
             view: View::new(background.as_ref(), planned),
             background,
+            passed: false,
         }
+    }
+
+    /// The vehicle is through: what is known now is about all of it.
+    pub fn finish(&mut self) -> Progress {
+        self.passed = true;
+        self.progress()
     }
 
     /// Takes the next sample and says what everything so far weighs.
@@ -157,12 +160,12 @@ impl RadiationInterpreter {
         let weight = view
             .gamma
             .as_ref()
-            .map_or(0, |scan| {
-                milli_decibans(scan.log_ratio(), -WEIGHT_CAP, GAMMA_CAP)
-            })
-            .saturating_add(view.neutron.as_ref().map_or(0, |scan| {
-                milli_decibans(scan.log_ratio(), -WEIGHT_CAP, WEIGHT_CAP)
-            }))
+            .map_or(0, |scan| milli_decibans(scan.log_ratio(), -WEIGHT_CAP, GAMMA_CAP))
+            .saturating_add(
+                view.neutron
+                    .as_ref()
+                    .map_or(0, |scan| milli_decibans(scan.log_ratio(), -WEIGHT_CAP, WEIGHT_CAP)),
+            )
             .clamp(-WEIGHT_CAP, WEIGHT_CAP);
         let clear = view.live_share_min >= LIVE_SHARE_CLEAR
             && self.background.is_some()
@@ -171,10 +174,10 @@ impl RadiationInterpreter {
             && view.gamma_seen;
         Progress {
             weights: Weights::ZERO.with(ThreatFamily::Nuclear, weight),
-            ability: if clear {
-                Ability::Clear
-            } else {
-                Ability::Degraded
+            ability: match (self.passed, clear) {
+                (false, _) => Ability::Shielded,
+                (true, true) => Ability::Clear,
+                (true, false) => Ability::Degraded,
             },
         }
     }
@@ -195,8 +198,7 @@ impl RadiationInterpreter {
             None => note(
                 FindingCode::BackgroundMissing,
                 "background",
-                "no background was measured and the pass has no quiet end to take one from"
-                    .to_owned(),
+                "no background was measured and the pass has no quiet end to take one from".to_owned(),
             ),
             Some(Background {
                 origin: Origin::Pass,
@@ -224,11 +226,7 @@ impl RadiationInterpreter {
             note(FindingCode::BackgroundMissing, "neutron", detail);
         }
         if view.samples > 0 && !view.gamma_seen {
-            note(
-                FindingCode::DetectorSilent,
-                "gamma",
-                "no gamma counts came".to_owned(),
-            );
+            note(FindingCode::DetectorSilent, "gamma", "no gamma counts came".to_owned());
         }
         if let Some((found, wanted)) = view.detectors_differ {
             note(
@@ -288,10 +286,7 @@ impl View {
             background.and_then(|background| background.gamma),
             background.and_then(|background| background.neutron),
         );
-        for (counted, rate, scan) in [
-            (gamma, rates.0, &mut self.gamma),
-            (neutron, rates.1, &mut self.neutron),
-        ] {
+        for (counted, rate, scan) in [(gamma, rates.0, &mut self.gamma), (neutron, rates.1, &mut self.neutron)] {
             let Some(counted) = counted else { continue };
             let share = counted.live_us as f64 / counted.real_us.max(1) as f64;
             self.live_share_min = self.live_share_min.min(share);

@@ -157,9 +157,7 @@ impl Scan {
                 .iter()
                 .rev()
                 .take(width)
-                .fold((0.0, 0.0), |sum, sample| {
-                    (sum.0 + sample.0, sum.1 + sample.1)
-                });
+                .fold((0.0, 0.0), |sum, sample| (sum.0 + sample.0, sum.1 + sample.1));
             self.add_window(index, counts, expected);
         }
     }
@@ -243,9 +241,7 @@ impl Scan {
 
 fn log_spaced(low: f64, high: f64, count: usize) -> Vec<f64> {
     let step = (high / low).ln() / (count - 1) as f64;
-    (0..count)
-        .map(|index| low * (step * index as f64).exp())
-        .collect()
+    (0..count).map(|index| low * (step * index as f64).exp()).collect()
 }
 
 fn normalised(weights: [(f64, f64); MULTIPLIERS]) -> [(f64, f64); MULTIPLIERS] {

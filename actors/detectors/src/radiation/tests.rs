@@ -54,13 +54,7 @@ fn sample(gamma: u64, neutron: Option<u64>) -> RadiationSample {
 
 /// A pass of a vehicle that shadows the background in its middle by `suppression`; in the middle quarter a source adds
 /// this many counts per second.
-fn pass(
-    seed: u64,
-    samples: usize,
-    suppression: f64,
-    gamma: f64,
-    neutron: f64,
-) -> Vec<RadiationSample> {
+fn pass(seed: u64, samples: usize, suppression: f64, gamma: f64, neutron: f64) -> Vec<RadiationSample> {
     let mut noise = Noise(seed);
     (0..samples)
         .map(|index| {
@@ -72,10 +66,7 @@ fn pass(
             };
             let source = if (0.4..0.65).contains(&at) { 1.0 } else { 0.0 };
             let counts = noise.poisson((BACKGROUND_CPS * shadow + gamma * source) * 0.25);
-            sample(
-                counts,
-                Some(noise.poisson((NEUTRON_CPS + neutron * source) * 0.25)),
-            )
+            sample(counts, Some(noise.poisson((NEUTRON_CPS + neutron * source) * 0.25)))
         })
         .collect()
 }
@@ -93,38 +84,28 @@ fn background() -> Background {
     Background::measured(&samples).unwrap()
 }
 
-fn interpret(
-    background: Option<Background>,
-    samples: &[RadiationSample],
-) -> (i32, RadiationInterpreter) {
+fn interpret(background: Option<Background>, samples: &[RadiationSample]) -> (i32, RadiationInterpreter) {
     let mut interpreter = RadiationInterpreter::new(background, samples.len());
     for sample in samples {
-        interpreter.push(sample);
+        assert_eq!(
+            interpreter.push(sample).ability,
+            Ability::Shielded,
+            "the vehicle is still passing"
+        );
     }
-    (
-        interpreter.progress().weights.of(ThreatFamily::Nuclear),
-        interpreter,
-    )
+    (interpreter.finish().weights.of(ThreatFamily::Nuclear), interpreter)
 }
 
 fn codes(interpreter: &RadiationInterpreter) -> Vec<FindingCode> {
-    interpreter
-        .findings()
-        .iter()
-        .map(|finding| finding.code)
-        .collect()
+    interpreter.findings().iter().map(|finding| finding.code).collect()
 }
 
 #[test]
 fn an_innocent_pass_speaks_a_little_against_nuclear_material() {
     for seed in 0..20 {
         for suppression in [0.0, 0.1, 0.2, 0.3] {
-            let (weight, interpreter) =
-                interpret(Some(background()), &pass(seed, 60, suppression, 0.0, 0.0));
-            assert!(
-                (-8_000..0).contains(&weight),
-                "{seed} {suppression}: {weight}"
-            );
+            let (weight, interpreter) = interpret(Some(background()), &pass(seed, 60, suppression, 0.0, 0.0));
+            assert!((-8_000..0).contains(&weight), "{seed} {suppression}: {weight}");
             assert_eq!(interpreter.progress().ability, Ability::Clear);
         }
     }
@@ -167,10 +148,7 @@ fn neutrons_may_weigh_more_than_gamma_counts() {
     assert!(weight > GAMMA_CAP, "{weight}");
     assert!(codes(&interpreter).contains(&FindingCode::NeutronAlarm));
     let few = interpret(Some(background()), &pass(4, 60, 0.1, 0.0, 1.0)).0;
-    assert!(
-        few < 3_000,
-        "the ship effect makes one more per second: {few}"
-    );
+    assert!(few < 3_000, "the ship effect makes one more per second: {few}");
 }
 
 #[test]
@@ -178,8 +156,7 @@ fn a_longer_pass_does_not_collect_evidence_by_waiting() {
     let mut worst = i32::MIN;
     for seed in 0..10 {
         for samples in [60, 200, 600] {
-            worst =
-                worst.max(interpret(Some(background()), &pass(seed, samples, 0.15, 0.0, 0.0)).0);
+            worst = worst.max(interpret(Some(background()), &pass(seed, samples, 0.15, 0.0, 0.0)).0);
         }
     }
     assert!(worst < 0, "{worst}");
@@ -193,13 +170,8 @@ fn over_innocent_traffic_the_likelihood_ratio_averages_to_one_or_less() {
         .map(|seed| {
             let mut noise = Noise(1_000 + seed);
             let (suppression, strength) = (0.3 * noise.unit(), 0.05 * 30.0_f64.powf(noise.unit()));
-            let natural = if seed % 20 == 0 {
-                strength * BACKGROUND_CPS
-            } else {
-                0.0
-            };
-            let (weight, _) =
-                interpret(Some(background), &pass(seed, 60, suppression, natural, 0.0));
+            let natural = if seed % 20 == 0 { strength * BACKGROUND_CPS } else { 0.0 };
+            let (weight, _) = interpret(Some(background), &pass(seed, 60, suppression, natural, 0.0));
             10.0_f64.powf(f64::from(weight) / 10_000.0)
         })
         .collect();
@@ -236,16 +208,10 @@ fn no_counts_are_no_evidence_and_not_a_clear_view() {
         detectors: Vec::new(),
     };
     let (weight, interpreter) = interpret(None, &[empty.clone(), empty.clone()]);
-    assert_eq!(
-        (weight, interpreter.progress().ability),
-        (0, Ability::Degraded)
-    );
+    assert_eq!((weight, interpreter.progress().ability), (0, Ability::Degraded));
     assert!(codes(&interpreter).contains(&FindingCode::BackgroundMissing));
     let (weight, interpreter) = interpret(Some(background()), &[empty]);
-    assert_eq!(
-        (weight, interpreter.progress().ability),
-        (0, Ability::Degraded)
-    );
+    assert_eq!((weight, interpreter.progress().ability), (0, Ability::Degraded));
     assert!(codes(&interpreter).contains(&FindingCode::DetectorSilent));
 }
 
@@ -297,13 +263,7 @@ fn extreme_counts_and_times_give_bounded_weights() {
 fn real(path: &str, class: SampleClass) -> Option<Vec<RadiationSample>> {
     let bytes = test_data::load(path)?;
     let record = n42::read_with(&bytes, Spectra::SumOnly).unwrap();
-    Some(
-        record
-            .of_class(class)
-            .cloned()
-            .map(RadiationSample::from)
-            .collect(),
-    )
+    Some(record.of_class(class).cloned().map(RadiationSample::from).collect())
 }
 
 #[test]
@@ -328,20 +288,10 @@ fn real_files_weigh_what_their_counts_allow() {
         ("pass", interpret(background, &pass).0),
         ("pass, own background", interpret(None, &pass).0),
         ("flight, own background", interpret(None, &flight).0),
-        (
-            "uranium",
-            interpret(Background::measured(&beside), &uranium).0,
-        ),
+        ("uranium", interpret(Background::measured(&beside), &uranium).0),
     ];
     eprintln!("{weights:?} in {:?}", start.elapsed());
-    let [
-        (_, quiet),
-        (_, barium),
-        (_, pass),
-        (_, own),
-        (_, flight),
-        (_, uranium),
-    ] = weights;
+    let [(_, quiet), (_, barium), (_, pass), (_, own), (_, flight), (_, uranium)] = weights;
     assert!((-4_000..-1_000).contains(&quiet), "{weights:?}");
     assert_eq!((barium, pass), (GAMMA_CAP, GAMMA_CAP), "{weights:?}");
     assert!(own > 10_000 && flight > 10_000, "{weights:?}");

@@ -6,7 +6,7 @@ use crate::command::{AbortCause, ActorBody, ActorCommand};
 use crate::event::Event;
 use crate::evidence::{Evidence, Modality};
 use crate::fusion::{self, Case, Verdict};
-use crate::id::{CommandNo, Digest, Epoch, InspectionNo, LaneId, PassNo};
+use crate::id::{CommandNo, Digest, Epoch, InspectionNo, LaneId, PassNo, SampleNo};
 use crate::inspection::{Inspection, Stage};
 use crate::lane::{DeviceKind, Lane};
 use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
@@ -70,6 +70,13 @@ impl Ledger {
                 let case = self.known_inspection(*inspection)?;
                 allow(key, &ActorKey::Scheduler(case.terminal.clone()))?;
                 at_stage(case, case.stage == Stage::Profiled, "profiled")?;
+                if case.ready_at > self.now {
+                    return Err(Refusal::new(
+                        RefusalReason::StalePlan,
+                        "inspection",
+                        format!("{inspection} is not due yet"),
+                    ));
+                }
                 Decision::event(Event::Enqueued {
                     inspection: *inspection,
                 })
@@ -123,11 +130,11 @@ impl Ledger {
         allow(key, &ActorKey::Fusion(shard_of(no)))?;
         at_stage(case, case.stage == Stage::Announced, "announced")?;
         evidence.check().map_err(|error| invalid("evidence", &error))?;
-        if evidence.modality != Modality::Manifest {
+        if evidence.modality != Modality::Manifest || evidence.steps.iter().any(|step| step.sample != SampleNo(0)) {
             return Err(Refusal::new(
                 RefusalReason::InvalidArgument,
-                "evidence.modality",
-                "profiling weighs the manifest and nothing else",
+                "evidence",
+                "profiling weighs the manifest and nothing else, before the first sample",
             ));
         }
         Decision::event(Event::Profiled {

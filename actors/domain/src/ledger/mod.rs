@@ -283,15 +283,12 @@ fn spent_key(source: &SourceId, request: &RequestId) -> [u8; 16] {
     key
 }
 
-/// The body without what differs between two intakes of one request: the salts.
+/// The body without parties: their salts differ between two intakes of one request, and an unsalted hash of a name would
+/// outlive its erasure.
 fn comparable(body: &ExternalBody) -> ExternalBody {
     let mut body = body.clone();
     if let ExternalBody::Announce(announcement) = &mut body {
-        for party in &mut announcement.manifest.parties {
-            if let crate::manifest::Personal::Open { salt, .. } = &mut party.identity {
-                *salt = [0; 16];
-            }
-        }
+        announcement.manifest.parties.clear();
     }
     body
 }

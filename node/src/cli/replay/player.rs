@@ -28,6 +28,8 @@ const WAITING: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Between two tries to attach.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often to say that it is tried again.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// The most refusals that are kept for the report.
 const REFUSED_MAX: usize = 100;
 
@@ -93,6 +95,7 @@ impl Player<'_> {
     /// Plays until there is a conclusion.
     pub(super) async fn play(mut self) -> Result<(Played, v1::GetInspectionResponse), Failure> {
         let mut progress = Instant::now();
+        let mut told: Option<Instant> = None;
         let mut node = 0;
         loop {
             let why = match self.attach(node).await {
@@ -106,7 +109,10 @@ impl Player<'_> {
             if progress.elapsed() > self.patience {
                 return Err(self.gave_up(&why));
             }
-            remark(format!("attaching again: {}", plain(&why)));
+            if told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
+                remark(format!("attaching again: {}", plain(&why)));
+                told = Some(Instant::now());
+            }
             node += 1;
             sleep(PAUSE).await;
         }
