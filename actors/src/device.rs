@@ -118,12 +118,11 @@ impl DevicePort {
     }
 
     fn check(&self, signed: SignedReading) -> Said {
-        let digest = signed.digest();
         let verified = self
             .key
             .as_ref()
             .zip(Signature::from_slice(&signed.signature).ok())
-            .is_some_and(|(key, signature)| key.verify_strict(&digest.0, &signature).is_ok());
+            .is_some_and(|(key, signature)| key.verify_strict(&signed.digest().0, &signature).is_ok());
         if !verified {
             let detail = format!("the signature is not one of {} over this reading", self.device);
             return Said::Unfit {
@@ -132,11 +131,7 @@ impl DevicePort {
             };
         }
         match self.decoder.decode(&signed.body) {
-            Ok(reading) => Said::Reading(Box::new(Authentic {
-                digest,
-                body: signed.body,
-                reading,
-            })),
+            Ok(reading) => Said::Reading(Box::new(Authentic { signed, reading })),
             Err(detail) => Said::Unfit {
                 reason: "READING_UNREADABLE",
                 detail,

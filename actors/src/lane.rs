@@ -432,7 +432,7 @@ impl Lane {
         let pass = self.pass.as_mut().filter(|pass| pass.phase == Phase::Measuring);
         let too_large = pass
             .as_ref()
-            .is_some_and(|pass| pass.bytes() + reading.body.len() > bytes_max);
+            .is_some_and(|pass| pass.bytes() + reading.signed.body.len() > bytes_max);
         let source = pass
             .and_then(|pass| pass.sources.get_mut(id))
             .filter(|source| !source.ended && source.last_sample == SampleNo(0));
@@ -474,7 +474,7 @@ impl Lane {
             }
             return self.refuse(id, sequence, "READING_FOR_ANOTHER_CONTAINER", detail);
         }
-        let too_large = pass.bytes() + reading.body.len() > bytes_max;
+        let too_large = pass.bytes() + reading.signed.body.len() > bytes_max;
         let sources = u32::try_from(pass.sources.len()).unwrap_or(u32::MAX);
         let (no, case) = (pass.pass, Arc::clone(&pass.case));
         let Some(source) = pass.sources.get_mut(id).filter(|source| !source.ended) else {
@@ -615,11 +615,11 @@ impl Lane {
             None => took_s,
         });
         let (inspection, no) = (pass.inspection, pass.pass);
-        let bodies = pass.take_bodies();
-        debug!(%inspection, pass = no.0, readings = bodies.len(), "keeping readings");
+        let readings = pass.take_readings();
+        debug!(%inspection, pass = no.0, sources = readings.len(), "keeping readings");
         let blobs = Arc::clone(&self.context.ports.blobs);
         self.context.later(async move {
-            while let Err(error) = blobs.put(bodies.clone()).await {
+            while let Err(error) = blobs.put(readings.clone()).await {
                 warn!(%inspection, %error, "trying again");
                 tokio::time::sleep(KEEP_AGAIN).await;
             }

@@ -69,8 +69,8 @@ impl Pass {
     }
 
     /// The readings of all sensors, to be kept.
-    pub(crate) fn take_bodies(&mut self) -> Vec<(Digest, Vec<u8>)> {
-        self.sources.values_mut().flat_map(Source::take_bodies).collect()
+    pub(crate) fn take_readings(&mut self) -> Vec<(Digest, Vec<u8>)> {
+        self.sources.values_mut().filter_map(Source::take_readings).collect()
     }
 
     /// What the sensors say, in the order of their ids.

@@ -77,8 +77,7 @@ pub struct BlobError(
 
 /// Keeps readings by digest.
 pub trait Blobs: Send + Sync + 'static {
-    /// Keeps them durably; keeping one twice is no harm. Each comes with the SHA-256 of its bytes, which is also the
-    /// reading's digest: the bytes are what was signed, signing context included.
+    /// Keeps them durably, each under the SHA-256 of its bytes, which comes with it; keeping one twice is no harm.
     fn put(&self, blobs: Vec<(Digest, Vec<u8>)>) -> BoxFuture<'_, Result<(), BlobError>>;
 }
 

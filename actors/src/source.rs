@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
 use portcullis_detectors::{Interpretation, ocr, radiation, weighbridge};
+use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{
     Ability, EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, ReadingRange, STEPS_MAX, Step, Weights,
@@ -13,8 +14,7 @@ use portcullis_domain::evidence::{
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_domain::manifest::Manifest;
-use portcullis_domain::merkle::{leaf_hash, root_of};
-use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recognition, SIGNING_CONTEXT};
+use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recognition, SignedReading};
 
 /// All evidence of a pass goes into one entry of the decision log, which has a limit (64 KiB): so many steps of 29 bytes
 /// and so many bytes of findings are shared by the sources of a pass.
@@ -27,8 +27,7 @@ const PRELUDE_MAX: usize = 256;
 /// A reading whose signature was checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Authentic {
-    pub(crate) digest: Digest,
-    pub(crate) body: Vec<u8>,
+    pub(crate) signed: SignedReading,
     pub(crate) reading: Reading,
 }
 
@@ -87,8 +86,10 @@ pub(crate) struct Source {
     interpreter: Interpreter,
     first: Option<u64>,
     last: u64,
-    digests: Vec<Digest>,
-    bodies: Vec<(Digest, Vec<u8>)>,
+    /// Not yet handed over to be kept.
+    readings: Vec<SignedReading>,
+    /// What they are kept under, once they are handed over.
+    kept_under: Option<Digest>,
     bytes: usize,
     captured_at: Timestamp,
     findings: Vec<Noted>,
@@ -126,8 +127,8 @@ impl Source {
             interpreter,
             first: None,
             last: 0,
-            digests: Vec::new(),
-            bodies: Vec::new(),
+            readings: Vec::new(),
+            kept_under: None,
             bytes: 0,
             captured_at: Timestamp::ZERO,
             findings: Vec::new(),
@@ -308,16 +309,19 @@ impl Source {
         self.first.get_or_insert(header.sequence);
         self.last = self.last.max(header.sequence);
         self.captured_at = self.captured_at.max(header.captured_at);
-        self.bytes += reading.body.len();
-        self.digests.push(reading.digest);
-        // With the context in front, the bytes hash to the digest that was signed.
-        self.bodies
-            .push((reading.digest, [SIGNING_CONTEXT, &reading.body].concat()));
+        self.bytes += reading.signed.body.len();
+        self.readings.push(reading.signed);
     }
 
-    /// The readings, to be kept; they are gone from here then.
-    pub(crate) fn take_bodies(&mut self) -> Vec<(Digest, Vec<u8>)> {
-        std::mem::take(&mut self.bodies)
+    /// All readings together, to be kept, with the digest to keep them under; they are gone from here then.
+    pub(crate) fn take_readings(&mut self) -> Option<(Digest, Vec<u8>)> {
+        if self.readings.is_empty() {
+            return None;
+        }
+        let bytes = to_bytes(&std::mem::take(&mut self.readings));
+        let digest = Digest::of(&bytes);
+        self.kept_under = Some(digest);
+        Some((digest, bytes))
     }
 
     /// What the source says; nothing if it never saw anything.
@@ -333,7 +337,7 @@ impl Source {
                 first: self.first?,
                 last: self.last,
             }),
-            digest: root_of(self.digests.iter().map(|digest| leaf_hash(&digest.0))),
+            digest: self.kept_under.unwrap_or_else(|| Digest::of(&to_bytes(&self.readings))),
             interpreter: match self.modality {
                 Modality::Radiation => radiation::VERSION,
                 Modality::Weighbridge => weighbridge::VERSION,
@@ -377,10 +381,11 @@ mod tests {
             equipment: None,
             sample: SampleNo(sample),
         };
-        let body = sequence.to_be_bytes().to_vec();
         Authentic {
-            digest: Digest::of(&body),
-            body,
+            signed: SignedReading {
+                body: sequence.to_be_bytes().to_vec(),
+                signature: Vec::new(),
+            },
             reading: Reading { header, content },
         }
     }

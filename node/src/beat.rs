@@ -1,6 +1,7 @@
 //! Heartbeats between nodes, outside Raft: who is there, how far its log is, whether its roots and its clock agree.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ struct Inner {
     host: HostSlot,
     table: Mutex<Table>,
     quorum: watch::Sender<bool>,
+    devices: Arc<AtomicU32>,
 }
 
 /// Who this node is, for its heartbeats.
@@ -85,6 +87,8 @@ pub struct Sender {
     pub timing: LivenessSection,
     /// The port's clock here.
     pub port_time: PortTime,
+    /// How many devices are attached here.
+    pub devices: Arc<AtomicU32>,
 }
 
 impl Beats {
@@ -112,6 +116,7 @@ impl Beats {
                 host,
                 table: Mutex::default(),
                 quorum: watch::channel(alone).0,
+                devices: me.devices,
             }),
         };
         for (node, address) in peers {
@@ -166,8 +171,8 @@ impl Beats {
                 actors: host
                     .as_ref()
                     .map_or(0, |host| u32::try_from(host.running().len()).unwrap_or(u32::MAX)),
+                devices: inner.devices.load(Ordering::Relaxed),
                 memory_bytes: resident_bytes(),
-                ..Load::default()
             },
             term: leadership.term,
             leads: leadership.leader == Some(inner.node.0),

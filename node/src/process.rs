@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -81,6 +82,7 @@ impl Process {
             .map(|peer| (peer.id, peer.address.to_string()))
             .collect();
         let links = Links::start(me, peers.clone(), &connector, &stop);
+        let attached = Arc::new(AtomicU32::new(0));
         let sender = Sender {
             cluster,
             node: config.node.id,
@@ -92,6 +94,7 @@ impl Process {
             capacity: config.node.capacity,
             timing: config.liveness.clone(),
             port_time,
+            devices: attached.clone(),
         };
         let beats = Beats::start(sender, peers, &connector, consensus.clone(), host.clone(), &stop);
         let gateway = Gateway::new(Parts {
@@ -103,6 +106,7 @@ impl Process {
             links: links.clone(),
             host: host.clone(),
             port_time,
+            attached,
             stop: streams.clone(),
         });
         let (health, health_service) = tonic_health::server::health_reporter();

@@ -247,7 +247,7 @@ pub struct Evidence {
     pub modality: Modality,
     /// By which readings; none for the manifest.
     pub readings: Option<ReadingRange>,
-    /// RFC 6962 root over the digests of the readings, or the digest of the document.
+    /// SHA-256 of what it was made from: the signed readings as they are kept, or the document.
     pub digest: Digest,
     /// Name and version of the interpreter, such as `radiation-gross/1`.
     pub interpreter: String,

@@ -3,6 +3,7 @@
 //! Readings are not replicated state; they are kept by digest and become evidence, where floats end. So calibration
 //! coefficients may be floats here.
 
+use crate::codec::canonical;
 use crate::equipment::EquipmentId;
 use crate::evidence::Modality;
 use crate::finding::Finding;
@@ -11,17 +12,20 @@ use crate::id::{DeviceId, Digest, InspectionNo, SampleNo, Timestamp};
 /// What is hashed in front of a reading's body before signing, so that a signature means nothing elsewhere.
 pub const SIGNING_CONTEXT: &[u8] = b"portcullis.reading.v1\0";
 
-/// A reading as a device signed it.
+/// A reading as a device signed it. What one sensor read in one pass is kept together, as the canonical bytes of a list of
+/// these, under the SHA-256 of the bytes, which the evidence names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedReading {
-    /// The serialised reading: what is signed, and what is kept.
+    /// The serialised reading: what is signed.
     pub body: Vec<u8>,
     /// Ed25519 over [`SignedReading::digest`].
     pub signature: Vec<u8>,
 }
 
+canonical!(struct SignedReading { body, signature });
+
 impl SignedReading {
-    /// SHA-256 of the signing context and the body: what is signed, and the name the reading is kept under.
+    /// SHA-256 of the signing context and the body: what is signed.
     pub fn digest(&self) -> Digest {
         let mut bytes = SIGNING_CONTEXT.to_vec();
         bytes.extend_from_slice(&self.body);

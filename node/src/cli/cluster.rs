@@ -142,31 +142,14 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
                 or_dash(node.heartbeat_age_ms.map(show_span)),
                 load.actors.to_string(),
                 load.devices.to_string(),
-                load.calls.to_string(),
-                load.proposals.to_string(),
-                format!("{} %", load.cpu_permille / 10),
                 format!("{} MB", load.memory_bytes / 1_000_000),
             ]
         })
         .collect();
     let headers = [
-        "NODE",
-        "ADDRESS",
-        "ROLE",
-        "STATE",
-        "TERM",
-        "APPLIED",
-        "LOG",
-        "ROOT",
-        "HEARD",
-        "ACTORS",
-        "DEVICES",
-        "CALLS",
-        "PROPOSALS",
-        "CPU",
-        "MEMORY",
+        "NODE", "ADDRESS", "ROLE", "STATE", "TERM", "APPLIED", "LOG", "ROOT", "HEARD", "ACTORS", "DEVICES", "MEMORY",
     ];
-    let nodes = table(&headers, nodes, &[4, 5, 6, 8, 9, 10, 11, 12, 13, 14], width);
+    let nodes = table(&headers, nodes, &[4, 5, 6, 8, 9, 10, 11], width);
     let title = if placements {
         "Placements"
     } else {
@@ -251,7 +234,6 @@ mod tests {
             load: Some(v1::NodeLoad {
                 actors: 25,
                 memory_bytes: 50_000_000,
-                cpu_permille: 42,
                 ..Default::default()
             }),
             ..Default::default()
@@ -301,9 +283,9 @@ port time    2026-03-01T12:00:00.000Z, x60
 inspections  4 queued
 fenced       0 commands
 
-NODE    ADDRESS         ROLE      STATE  TERM  APPLIED  LOG  ROOT           HEARD  ACTORS  DEVICES  CALLS  PROPOSALS  CPU  MEMORY
-node-1  127.0.0.1:7401  leader    up        3      120   77  070707070707    0 ms      25        0      0          0  4 %   50 MB
-node-2  127.0.0.1:7402  follower  up        3      120   77  070707070707  100 ms      25        0      0          0  4 %   50 MB
+NODE    ADDRESS         ROLE      STATE  TERM  APPLIED  LOG  ROOT           HEARD  ACTORS  DEVICES  MEMORY
+node-1  127.0.0.1:7401  leader    up        3      120   77  070707070707    0 ms      25        0   50 MB
+node-2  127.0.0.1:7402  follower  up        3      120   77  070707070707  100 ms      25        0   50 MB
 
 Placements (fusion shards counted; all with --placements)
   ACTOR      NODE    EPOCH  STATE

@@ -1,5 +1,7 @@
 //! Attaching devices: any node takes a device's stream and carries it to the lane's actor, here or over the link.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
@@ -79,7 +81,7 @@ impl Gateway {
             route,
             placement,
             out,
-            _permit: permit,
+            _counted: Counted::new(permit, self.inner.attached.clone()),
         };
         tokio::spawn(serving.run(incoming, from_lane));
         Ok(ReceiverStream::new(answers))
@@ -150,6 +152,28 @@ fn attach_here(
     })
 }
 
+/// A place among the devices of this node, given back when the device detaches.
+struct Counted {
+    _permit: OwnedSemaphorePermit,
+    attached: Arc<AtomicU32>,
+}
+
+impl Counted {
+    fn new(permit: OwnedSemaphorePermit, attached: Arc<AtomicU32>) -> Self {
+        attached.fetch_add(1, Ordering::Relaxed);
+        Self {
+            _permit: permit,
+            attached,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.attached.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One attached device.
 struct Serving {
     gateway: Gateway,
@@ -157,7 +181,7 @@ struct Serving {
     route: Route,
     placement: Placement,
     out: mpsc::Sender<Result<pb::LaneMessage, Status>>,
-    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 impl Serving {

@@ -9,7 +9,7 @@ mod log;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_config::NodeConfig;
@@ -44,6 +44,7 @@ struct Inner {
     port_time: PortTime,
     watchers: Arc<Semaphore>,
     devices: Arc<Semaphore>,
+    attached: Arc<AtomicU32>,
     started: tokio::time::Instant,
     nonce: AtomicU64,
     stop: CancellationToken,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub host: HostSlot,
     /// The port's clock.
     pub port_time: PortTime,
+    /// Counts attached devices.
+    pub attached: Arc<AtomicU32>,
     /// Ends every stream.
     pub stop: CancellationToken,
 }
@@ -79,6 +82,7 @@ impl Gateway {
             inner: Arc::new(Inner {
                 watchers: Arc::new(Semaphore::new(limits.watchers)),
                 devices: Arc::new(Semaphore::new(limits.attached_devices)),
+                attached: parts.attached,
                 cluster: parts.cluster,
                 boot: parts.boot,
                 config: parts.config,

@@ -59,12 +59,6 @@ pub struct Load {
     pub actors: u32,
     /// Devices attached to it.
     pub devices: u32,
-    /// Client calls and streams it is serving.
-    pub calls: u32,
-    /// Commands it has proposed that are not answered yet.
-    pub proposals: u32,
-    /// Processor use, thousandths of one core.
-    pub cpu_permille: u32,
     /// Memory, bytes.
     pub memory_bytes: u64,
 }
@@ -100,9 +94,6 @@ pub fn decode_beat(beat: pb::BeatRequest) -> Result<Beat, InvalidField> {
         load: Load {
             actors: load.actors,
             devices: load.devices,
-            calls: load.calls,
-            proposals: load.proposals,
-            cpu_permille: load.cpu_permille,
             memory_bytes: load.memory_bytes,
         },
         term: beat.term,
@@ -118,9 +109,6 @@ pub fn encode_beat(beat: &Beat) -> pb::BeatRequest {
     let Load {
         actors,
         devices,
-        calls,
-        proposals,
-        cpu_permille,
         memory_bytes,
     } = beat.load;
     pb::BeatRequest {
@@ -135,9 +123,6 @@ pub fn encode_beat(beat: &Beat) -> pb::BeatRequest {
         load: Some(pb::BeatLoad {
             actors,
             devices,
-            calls,
-            proposals,
-            cpu_permille,
             memory_bytes,
         }),
         term: beat.term,

@@ -34,17 +34,11 @@ pub fn encode_node_load(load: &Load) -> pb::NodeLoad {
     let Load {
         actors,
         devices,
-        calls,
-        proposals,
-        cpu_permille,
         memory_bytes,
     } = *load;
     pb::NodeLoad {
         actors,
         devices,
-        calls,
-        proposals,
-        cpu_permille,
         memory_bytes,
     }
 }

@@ -416,9 +416,6 @@ pub(crate) fn beat() -> Beat {
         load: Load {
             actors: 20,
             devices: 8,
-            calls: 3,
-            proposals: 1,
-            cpu_permille: 150,
             memory_bytes: 40 << 20,
         },
         term: 2,
