@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::{Finished, eventually, free_port, portcullis};
-use tokio::process::{Child, Command};
+use support::{Finished, eventually, free_port, portcullis, program};
+use tokio::process::Child;
 
 /// Long enough for a busy machine; nothing here waits for anything.
 const AT_ONCE: Duration = Duration::from_secs(15);
@@ -65,13 +65,12 @@ fn assert_says(ended: &Finished, phrases: &[&str]) {
 
 /// A node that runs.
 async fn running(config: &Path, address: SocketAddr) -> Child {
-    let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+    let child = program()
         .args(["node", "run", "--stop-with-stdin", "--config"])
         .arg(config)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
     eventually("the node is healthy", async || {

@@ -18,11 +18,11 @@ use portcullis_proto::v1::lane_service_client::LaneServiceClient;
 use portcullis_proto::v1::log_service_client::LogServiceClient;
 use portcullis_wire::status::WriteAnswer;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use super::{deadline, eventually, free_port};
+use super::{deadline, eventually, free_port, program};
 
 /// No call takes longer.
 const CALL: Duration = Duration::from_secs(5);
@@ -134,7 +134,9 @@ impl Cluster {
         eventually("the cluster is ready", async || {
             for id in self.nodes.keys() {
                 let mut client = self.status_of(*id);
-                let status = call(client.get_status(deadline(pb::GetStatusRequest {}, CALL))).await?;
+                let status = call(client.get_status(deadline(pb::GetStatusRequest {}, CALL)))
+                    .await
+                    .map_err(|why| format!("{why}; {}", self.tail()))?;
                 let up = status.nodes.iter().filter(|node| node.up).count();
                 let live = status.placements.iter().filter(|placement| placement.live).count();
                 if up != self.nodes.len() || live != wanted || status.leader.is_none() || !status.has_quorum {
@@ -293,13 +295,12 @@ impl Node {
     /// Starts the node's process, which ends with this one.
     pub(crate) fn start(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        let child = program()
             .args(["node", "run", "--stop-with-stdin", "--config"])
             .arg(&self.config)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         self.child = Some(child);

@@ -30,19 +30,23 @@ impl Finished {
     }
 }
 
+/// The program, with nothing in its environment that would configure it: what the machine of the test is set up for must
+/// not matter.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("PORTCULLIS_")) {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs the program to its end, which must come in time.
 pub(crate) async fn portcullis(arguments: &[&str], within: Duration) -> Finished {
     let started = Instant::now();
-    let running = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(arguments)
-        // What the machine of the test is configured for must not matter.
-        .env_remove("PORTCULLIS_ENDPOINT")
-        .env_remove("PORTCULLIS_OUTPUT")
-        .env_remove("PORTCULLIS_DEVICE_KEY")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(within, running)
+    let output = tokio::time::timeout(within, program().args(arguments).output())
         .await
         .unwrap_or_else(|_| panic!("{arguments:?} did not end within {within:?}"))
         .unwrap();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use super::{DEADLINE, program};
 
 /// A demo's process, ready.
 pub(crate) struct Demo {
@@ -24,14 +24,12 @@ pub(crate) struct Demo {
 impl Demo {
     /// Starts a demo on free ports and waits until it says that it is ready.
     pub(crate) async fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        let mut child = program()
             .args(["demo", "--port", "0", "--dir"])
             .arg(dir)
             .args(arguments)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut remarks = BufReader::new(child.stderr.take().unwrap()).lines();

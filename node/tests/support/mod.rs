@@ -11,7 +11,7 @@ mod request;
 mod wait;
 
 pub(crate) use cluster::{Cluster, channel};
-pub(crate) use command::{Finished, portcullis, test_data};
+pub(crate) use command::{Finished, portcullis, program, test_data};
 pub(crate) use demo::Demo;
 pub(crate) use device::{Attached, device, sensor_of};
 pub(crate) use ports::free_port;
