@@ -91,7 +91,7 @@ async fn an_unknown_key_is_refused_with_its_place_and_the_key_that_was_meant() {
     let place = Place::new();
     let config = place.config("node.toml", CLUSTER, free_port(), "[raft]\nhartbeat_ms = 100\n");
     let ended = refused(&config).await;
-    let line = format!("{}:10:1", config.display());
+    let line = format!("{}:11:1", config.display());
     assert_says(&ended, &[&line, "raft.hartbeat_ms", "did you mean raft.heartbeat_ms?"]);
     assert!(!place.data().exists(), "nothing was begun");
 }

@@ -19,11 +19,32 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "NO_LEADER",
         "The cluster has no leader right now; ask again in a moment.",
     ),
+    (
+        "api",
+        "NO_QUORUM",
+        "The node cannot confirm with a majority that its answer is the newest; ask again or ask another one.",
+    ),
+    ("api", "NODE_STOPPED", "The node is stopping; ask another one."),
+    (
+        "api",
+        "DEADLINE_BEFORE_SUBMIT",
+        "The request waited until its deadline and certainly had no effect; ask again with more time.",
+    ),
     ("api", "OVERLOADED", "Too much is waiting; ask again in a moment."),
     (
         "api",
         "COMMAND_TOO_LARGE",
         "The request is larger than one entry of the log may be.",
+    ),
+    (
+        "api",
+        "COMMAND_UNREADABLE",
+        "The leader runs a version of the program that cannot read the request; ask again after the upgrade.",
+    ),
+    (
+        "api",
+        "ENTRY_NOT_HERE",
+        "The node does not have this part of the log at hand; ask another one.",
     ),
     (
         "api",
@@ -106,6 +127,26 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ),
     ("device", "SAMPLE_OUT_OF_ORDER", "A later sample was taken before."),
     ("device", "NOT_CALLED_UP", "The lane has called up another container."),
+    (
+        "device",
+        "NOT_PROFILED",
+        "The manifest of the container was not weighed in time; report the container again.",
+    ),
+    (
+        "device",
+        "ASSIGNED_ELSEWHERE",
+        "The container is at a stage or on a lane that does not let this lane take it.",
+    ),
+    (
+        "device",
+        "UNKNOWN_DEVICE",
+        "The device is not in the lane's definition.",
+    ),
+    (
+        "device",
+        "NOT_HERE",
+        "The node does not run the lane right now; attach again in a moment.",
+    ),
 ];
 
 /// A code with its kind and meaning.

@@ -37,6 +37,11 @@ fn key_of(name: &str) -> SigningKey {
     SigningKey::from_bytes(&Digest::of(name.as_bytes()).0)
 }
 
+/// The same as a file of the command line holds it.
+pub(crate) fn seed_of(name: &str) -> String {
+    hex::encode(key_of(name).to_bytes())
+}
+
 /// A device for a lane's definition.
 pub(crate) fn device(name: &str, kind: DeviceKind) -> DeviceSpec {
     DeviceSpec {

@@ -13,7 +13,7 @@ mod wait;
 pub(crate) use cluster::{Cluster, channel};
 pub(crate) use command::{Finished, portcullis, program, test_data};
 pub(crate) use demo::Demo;
-pub(crate) use device::{Attached, device, sensor_of};
+pub(crate) use device::{Attached, device, seed_of, sensor_of};
 pub(crate) use ports::free_port;
 pub(crate) use request::{Refused, announce, context, deadline, manifest};
 pub(crate) use wait::{DEADLINE, eventually};
