@@ -9,6 +9,7 @@ use portcullis_domain::command::{ActorBody, ActorCommand, CommandBody};
 use portcullis_domain::id::{CommandNo, Epoch, Sequence};
 use portcullis_domain::outcome::{Outcome, Refusal};
 use portcullis_domain::placement::ActorKey;
+use thiserror::Error;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug};
@@ -24,7 +25,12 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// Where outcomes go.
-pub(crate) type Deliver = Arc<dyn Fn(Sequence, Outcome) + Send + Sync>;
+pub(crate) type Deliver = Arc<dyn Fn(Sequence, Result<Outcome, Unanswerable>) + Send + Sync>;
+
+/// A command that will not be applied however often it is proposed, such as one that is too large.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("this command can never be applied: {0}")]
+pub(crate) struct Unanswerable(String);
 
 /// What an answer means to the actor.
 #[derive(Debug)]
@@ -155,8 +161,11 @@ async fn propose(
             .propose(CommandBody::Actor(command.clone()), traceparent.clone())
             .await;
         let pause = match answer {
-            Ok(outcome) => return deliver(sequence, outcome),
+            Ok(outcome) => return deliver(sequence, Ok(outcome)),
             Err(ProposeError::Stopped) => return,
+            Err(ProposeError::NotApplied { reason, retry_after }) if retry_after.is_zero() => {
+                return deliver(sequence, Err(Unanswerable(reason)));
+            }
             Err(error) => {
                 debug!(%sequence, %error, "command has no outcome yet");
                 match error {
@@ -221,7 +230,7 @@ mod tests {
         })
     }
 
-    type Outcomes = Arc<Mutex<Vec<(Sequence, Outcome)>>>;
+    type Outcomes = Arc<Mutex<Vec<(Sequence, Result<Outcome, Unanswerable>)>>>;
 
     fn stream(answer: fn(usize) -> Result<Outcome, ProposeError>) -> (CommandStream<u32>, Arc<Script>, Outcomes) {
         let script = Arc::new(Script {
@@ -253,7 +262,22 @@ mod tests {
         assert!(stream.submit(body(), 1, ""));
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(*script.seen.lock().unwrap(), [1, 1, 1, 1]);
-        assert_eq!(*outcomes.lock().unwrap(), [(Sequence(1), applied(9))]);
+        assert_eq!(*outcomes.lock().unwrap(), [(Sequence(1), Ok(applied(9)))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_can_never_be_applied_is_given_back_after_one_try() {
+        let (mut stream, script, outcomes) = stream(|_| {
+            Err(ProposeError::NotApplied {
+                reason: "too large".to_owned(),
+                retry_after: Duration::ZERO,
+            })
+        });
+        stream.submit(body(), 1, "");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(*script.seen.lock().unwrap(), [1]);
+        let given_up = Err(Unanswerable("too large".to_owned()));
+        assert_eq!(*outcomes.lock().unwrap(), [(Sequence(1), given_up)]);
     }
 
     #[tokio::test(start_paused = true)]

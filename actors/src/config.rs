@@ -22,6 +22,8 @@ pub struct HostConfig {
     pub capacity: u32,
     /// Highest cluster version that this process speaks.
     pub version: u32,
+    /// A node that has not been heard of for so long gets no new actors, and keeps those it has.
+    pub suspect_after: Duration,
     /// A node that has not been heard of for so long is declared down by the leader.
     pub down_after: Duration,
     /// From call-up to arrival, port time.
@@ -51,6 +53,7 @@ impl HostConfig {
             identity,
             capacity: 100,
             version: 1,
+            suspect_after: Duration::from_secs(1),
             down_after: Duration::from_secs(5),
             call_up_ms: 30 * 60 * 1000,
             pass_factor: 10,

@@ -1,26 +1,28 @@
 //! The actor of a fusion shard: has manifests weighed, proposes conclusions, and tells lanes when enough is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portcullis_detectors::manifest;
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::command::ActorBody;
 use portcullis_domain::evidence::{EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, Step};
 use portcullis_domain::fusion::{Case, first_stop};
-use portcullis_domain::id::{DeviceId, Digest, Epoch, InspectionNo, LaneId, PassNo, SampleNo, Timestamp};
+use portcullis_domain::id::{CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, PassNo, SampleNo, Timestamp};
 use portcullis_domain::inspection::{Inspection, Stage};
 use portcullis_domain::ledger::Ledger;
 use portcullis_domain::message::{Feature, Message, Steer};
 use portcullis_domain::outcome::Refusal;
 use portcullis_domain::placement::{ActorKey, shard_of};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::shell::{Context, Halt, Role};
 
 /// Passes that are watched at a time; a shard has its 64th of the lanes' work, so this is never reached in a port.
 const WATCHED_MAX: usize = 1024;
-/// A lane hears "go on" after so many samples.
-const CONTINUE_EVERY: u32 = 8;
+/// Besides what it is told, the shard looks for itself this often at what changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What reaches a fusion shard.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub(crate) enum FusionMessage {
 /// The actor.
 pub(crate) struct Fusion {
     context: Context<Self>,
+    shard: u8,
+    /// Up to which command the changes of the ledger were looked at here, and when.
+    seen: CommandNo,
+    seen_at: Instant,
     /// Inspections that may need something.
     due: BTreeSet<InspectionNo>,
     watched: BTreeMap<InspectionNo, Watched>,
@@ -46,7 +52,6 @@ struct Watched {
     sources: BTreeMap<DeviceId, Trace>,
     /// No sample up to here was enough.
     checked: SampleNo,
-    told: SampleNo,
     stopped: bool,
 }
 
@@ -71,6 +76,9 @@ impl Role for Fusion {
             .collect();
         Self {
             context,
+            shard,
+            seen: ledger.number(),
+            seen_at: Instant::now(),
             due,
             watched: BTreeMap::new(),
         }
@@ -82,6 +90,15 @@ impl Role for Fusion {
 
     fn wake(&mut self, changed: BTreeSet<InspectionNo>) -> Result<(), Halt> {
         self.due.extend(changed);
+        if self.seen_at.elapsed() >= LOOK_AGAIN {
+            // Whatever was missed, such as a change around the moment this actor started.
+            let ledger = self.context.ledger();
+            let shard = self.shard;
+            let missed = ledger.changed_since(self.seen).map(|case| case.no);
+            self.due.extend(missed.filter(|no| shard_of(*no) == shard));
+            self.seen = ledger.number();
+            self.seen_at = Instant::now();
+        }
         self.work();
         Ok(())
     }
@@ -179,7 +196,6 @@ impl Fusion {
             expected: feature.sources,
             sources: BTreeMap::new(),
             checked: SampleNo(0),
-            told: SampleNo(0),
             stopped: false,
         };
         let watched = self.watched.entry(feature.inspection).or_insert_with(fresh);
@@ -220,32 +236,16 @@ impl Fusion {
         } else {
             None
         };
-        let steer = match stop {
-            Some(sample) => {
-                watched.stopped = true;
-                info!(inspection = %case.no, sample = sample.0, "enough is known");
-                Steer {
-                    inspection: case.no,
-                    pass: feature.pass,
-                    sample,
-                    stop: true,
-                }
-            }
-            None if through.0 >= watched.told.0.saturating_add(CONTINUE_EVERY) => {
-                watched.told = through;
-                Steer {
-                    inspection: case.no,
-                    pass: feature.pass,
-                    sample: through,
-                    stop: false,
-                }
-            }
-            None => {
-                watched.trim();
-                return;
-            }
-        };
         watched.trim();
+        let Some(sample) = stop else { return };
+        watched.stopped = true;
+        info!(inspection = %case.no, sample = sample.0, "enough is known");
+        let steer = Steer {
+            inspection: case.no,
+            pass: feature.pass,
+            sample,
+            stop: true,
+        };
         let lane = ActorKey::Lane(watched.lane);
         self.context.tell(&lane, Message::Steer(steer));
     }
@@ -379,7 +379,6 @@ mod tests {
             expected: 2,
             sources: BTreeMap::new(),
             checked: SampleNo(0),
-            told: SampleNo(0),
             stopped: false,
         }
     }

@@ -76,7 +76,11 @@ impl Host {
     pub async fn start(config: HostConfig, ports: Ports) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let directory = Directory::default();
-        let liveness = Arc::new(Mutex::new(Liveness::new(config.down_after, Instant::now())));
+        let liveness = Arc::new(Mutex::new(Liveness::new(
+            config.suspect_after,
+            config.down_after,
+            Instant::now(),
+        )));
         let (lost_sender, lost) = watch::channel(false);
         let setup = Setup {
             config: Arc::clone(&config),

@@ -27,7 +27,7 @@ use tracing::{debug, error, info, warn};
 use crate::device::Said;
 use crate::pass::{Pass, Phase};
 use crate::shell::{Context, Halt, Role};
-use crate::source::{Authentic, Declared, Prelude, Source};
+use crate::source::{Authentic, Declared, Prelude, SOURCE_BYTES_MAX, Source};
 
 /// A sensor hears after so many samples that they are taken in.
 const CONTINUE_EVERY: u32 = 4;
@@ -39,6 +39,8 @@ const TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const KEEP_AGAIN: Duration = Duration::from_millis(200);
+/// Readings that cannot be kept for so long (real time) break the pass off: the lane is worth more than this pass.
+const KEEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// What reaches a lane.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(crate) enum LaneMessage {
     Steer(Steer),
     /// The readings of a pass are kept.
     Kept { inspection: InspectionNo, pass: PassNo },
+    /// They could not be kept in time.
+    NotKept { inspection: InspectionNo, pass: PassNo },
 }
 
 /// What a command is about.
@@ -176,6 +180,7 @@ impl Role for Lane {
             LaneMessage::Said { device, port, said } => self.hear(&device, port, said),
             LaneMessage::Steer(steer) => self.steer(steer),
             LaneMessage::Kept { inspection, pass } => self.record(inspection, pass),
+            LaneMessage::NotKept { inspection, pass } => self.not_kept(inspection, pass),
         }
         self.follow_ledger();
         Ok(())
@@ -262,7 +267,11 @@ impl Lane {
             let call = self.call_up(called, &case.equipment);
             self.send(&id, call);
         }
-        if let Some(order) = &mut self.order {
+        // Whoever moves the barrier may have missed the order.
+        let moves_barrier = ledger
+            .lane(self.id)
+            .is_some_and(|lane| self.barrier_ends(lane).contains(&id));
+        if let Some(order) = self.order.as_mut().filter(|_| moves_barrier) {
             order.sent = false;
         }
     }
@@ -388,8 +397,9 @@ impl Lane {
                 header.boot, mark.boot, mark.sequence, device.boot
             );
             if let Some(source) = self.source(id) {
+                // Honest sensors repeat themselves after a fault of the line, so this casts no doubt.
                 source.note(Finding::new(
-                    FindingCode::ReadingRefused,
+                    FindingCode::ReadingStray,
                     "READING_REPLAYED",
                     detail.clone(),
                 ));
@@ -432,14 +442,14 @@ impl Lane {
         let pass = self.pass.as_mut().filter(|pass| pass.phase == Phase::Measuring);
         let too_large = pass
             .as_ref()
-            .is_some_and(|pass| pass.bytes() + reading.signed.body.len() > bytes_max);
+            .is_some_and(|pass| !pass.has_room(id, &reading.signed, bytes_max));
         let source = pass
             .and_then(|pass| pass.sources.get_mut(id))
             .filter(|source| !source.ended && source.last_sample == SampleNo(0));
         match source {
             Some(_) if too_large => {
                 let sequence = reading.reading.header.sequence;
-                let detail = format!("the readings of one pass may have {bytes_max} bytes together");
+                let detail = pass_too_large(bytes_max);
                 self.refuse(id, sequence, "PASS_TOO_LARGE", detail);
             }
             Some(source) => source.take_prelude(reading),
@@ -465,8 +475,9 @@ impl Lane {
         if !about_this {
             let detail = format!("in the lane is {} ({})", expected.1, expected.0);
             if let Some(source) = self.source(id) {
+                // A sensor may still be sending what belongs to a pass that broke off.
                 let found = Finding::new(
-                    FindingCode::ReadingRefused,
+                    FindingCode::ReadingStray,
                     "READING_FOR_ANOTHER_CONTAINER",
                     detail.clone(),
                 );
@@ -474,7 +485,7 @@ impl Lane {
             }
             return self.refuse(id, sequence, "READING_FOR_ANOTHER_CONTAINER", detail);
         }
-        let too_large = pass.bytes() + reading.signed.body.len() > bytes_max;
+        let too_large = !pass.has_room(id, &reading.signed, bytes_max);
         let sources = u32::try_from(pass.sources.len()).unwrap_or(u32::MAX);
         let (no, case) = (pass.pass, Arc::clone(&pass.case));
         let Some(source) = pass.sources.get_mut(id).filter(|source| !source.ended) else {
@@ -482,7 +493,7 @@ impl Lane {
             return self.refuse(id, sequence, "NO_PASS", detail);
         };
         if too_large {
-            let detail = format!("the readings of one pass may have {bytes_max} bytes together");
+            let detail = pass_too_large(bytes_max);
             source.doubt(Finding::new(
                 FindingCode::ReadingRefused,
                 "PASS_TOO_LARGE",
@@ -619,12 +630,28 @@ impl Lane {
         debug!(%inspection, pass = no.0, sources = readings.len(), "keeping readings");
         let blobs = Arc::clone(&self.context.ports.blobs);
         self.context.later(async move {
-            while let Err(error) = blobs.put(readings.clone()).await {
-                warn!(%inspection, %error, "trying again");
-                tokio::time::sleep(KEEP_AGAIN).await;
+            let kept = async {
+                while let Err(error) = blobs.put(readings.clone()).await {
+                    warn!(%inspection, %error, "trying again");
+                    tokio::time::sleep(KEEP_AGAIN).await;
+                }
+            };
+            match tokio::time::timeout(KEEP_WITHIN, kept).await {
+                Ok(()) => LaneMessage::Kept { inspection, pass: no },
+                Err(_) => LaneMessage::NotKept { inspection, pass: no },
             }
-            LaneMessage::Kept { inspection, pass: no }
         });
+    }
+
+    fn not_kept(&mut self, inspection: InspectionNo, no: PassNo) {
+        let waits = self
+            .pass
+            .as_ref()
+            .is_some_and(|pass| pass.phase == Phase::Recording && (pass.inspection, pass.pass) == (inspection, no));
+        if waits {
+            warn!(%inspection, pass = no.0, "the readings of the pass could not be kept in {KEEP_WITHIN:?}");
+            self.break_off(AbortCause::TimedOut);
+        }
     }
 
     fn record(&mut self, inspection: InspectionNo, no: PassNo) {
@@ -668,6 +695,10 @@ impl Lane {
         let ids: Vec<DeviceId> = pass.sources.keys().cloned().collect();
         self.send_all(&ids, &stop);
     }
+}
+
+fn pass_too_large(bytes_max: usize) -> String {
+    format!("the readings of one pass may have {bytes_max} bytes together, those of one sensor {SOURCE_BYTES_MAX}")
 }
 
 // Following the ledger.
@@ -755,11 +786,11 @@ impl Lane {
         };
         let mine = case.stage == Stage::InPass { lane: self.id } && case.pass_epoch == self.context.epoch;
         if mine && !case.pass_complete && self.begun != Some((case.no, case.passes)) {
-            self.begin_pass(lane, Arc::clone(case));
+            self.begin_pass(ledger, lane, Arc::clone(case));
         }
     }
 
-    fn begin_pass(&mut self, lane: &LaneRecord, case: Arc<Inspection>) {
+    fn begin_pass(&mut self, ledger: &Ledger, lane: &LaneRecord, case: Arc<Inspection>) {
         let wanted = std::mem::take(&mut self.starting);
         self.begun = Some((case.no, case.passes));
         self.standing = self
@@ -775,6 +806,9 @@ impl Lane {
         let count = present.len();
         for (id, boot, modality) in present {
             let prelude = self.preludes.entry(id.clone()).or_default();
+            if let Some(used) = ledger.device_mark(&id) {
+                prelude.forget_used(used);
+            }
             sources.insert(id.clone(), Source::new(id, boot, modality, count, prelude));
         }
         let lost = sources.is_empty() || wanted.iter().any(|id| !sources.contains_key(id));
@@ -925,6 +959,15 @@ impl Lane {
     fn arrived(&mut self, by: &DeviceId, equipment: EquipmentId) {
         info!(%equipment, "container stands before the lane");
         let now = Instant::now();
+        let ledger = self.context.ledger();
+        let gone = |order: &Order| {
+            let case = ledger.inspection(order.inspection);
+            order.sent && case.is_none_or(|case| case.equipment != equipment)
+        };
+        if self.order.as_ref().is_some_and(gone) {
+            // Another container stands there now: the order for the one before it must not be given again.
+            self.order = None;
+        }
         self.standing = Some(Standing {
             equipment,
             by: by.clone(),
@@ -958,6 +1001,14 @@ impl Lane {
         };
         if lane.current == Some(case.no) {
             self.standing = None;
+        } else if case.conclusion.is_some() {
+            // It was concluded while the lane changed hands: the order is due again, whoever was called up since.
+            self.order = Some(Order {
+                inspection: case.no,
+                sent: false,
+            });
+            self.standing = None;
+            self.order_barrier(ledger, lane);
         } else if lane.current.is_some() {
             // It waits until the lane is free.
         } else if lane.next == Some(case.no) {
@@ -965,14 +1016,6 @@ impl Lane {
         } else if let Some(next) = lane.next {
             let detail = format!("{} has called up {next}, and {equipment} is {}", self.id, case.stage);
             self.turn_away("NOT_CALLED_UP", detail);
-        } else if case.conclusion.is_some() {
-            // It was concluded while the lane changed hands: the order is due again.
-            self.order = Some(Order {
-                inspection: case.no,
-                sent: false,
-            });
-            self.standing = None;
-            self.order_barrier(ledger, lane);
         } else if !lane.open {
             self.turn_away("LANE_CLOSED", format!("{} takes no containers now", self.id));
         } else {
@@ -983,7 +1026,8 @@ impl Lane {
     fn claim(&mut self, case: &Inspection) {
         let Some(standing) = &self.standing else { return };
         match case.stage {
-            Stage::Profiled | Stage::Queued => {
+            // Also one that another lane has called up: it stands here and not there.
+            Stage::Profiled | Stage::Queued | Stage::Assigned { .. } => {
                 if self.has_quorum() {
                     info!(inspection = %case.no, equipment = %case.equipment, "claiming");
                     self.context

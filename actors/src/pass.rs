@@ -1,6 +1,7 @@
 //! A pass under way: which sensors take part, and what they have said so far.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use portcullis_domain::command::AbortCause;
 use portcullis_domain::equipment::EquipmentId;
@@ -10,9 +11,10 @@ use portcullis_domain::fusion::{Case, first_stop};
 use portcullis_domain::id::{DeviceId, Digest, InspectionNo, PassNo, SampleNo, Timestamp};
 use portcullis_domain::inspection::Inspection;
 use portcullis_domain::policy::Policy;
+use portcullis_domain::reading::SignedReading;
 use tokio::time::Instant;
 
-use crate::source::Source;
+use crate::source::{SOURCE_BYTES_MAX, Source, kept_bytes};
 
 /// Where a pass stands, as its lane sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(crate) struct Pass {
     pub(crate) pass: PassNo,
     pub(crate) equipment: EquipmentId,
     /// The case as it was when the pass began: what is declared does not change during a pass.
-    pub(crate) case: std::sync::Arc<Inspection>,
+    pub(crate) case: Arc<Inspection>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
     pub(crate) sources: BTreeMap<DeviceId, Source>,
@@ -63,13 +65,16 @@ impl Pass {
         first_stop(policy, &case, through)
     }
 
-    /// Bytes of the readings so far.
-    pub(crate) fn bytes(&self) -> usize {
-        self.sources.values().map(Source::bytes).sum()
+    /// Whether the readings of the pass, and those of this sensor, may have one more.
+    pub(crate) fn has_room(&self, device: &DeviceId, reading: &SignedReading, bytes_max: usize) -> bool {
+        let more = kept_bytes(reading);
+        let all: usize = self.sources.values().map(Source::bytes).sum();
+        let own = self.sources.get(device).map_or(0, Source::bytes);
+        all + more <= bytes_max && own + more <= SOURCE_BYTES_MAX
     }
 
     /// The readings of all sensors, to be kept.
-    pub(crate) fn take_readings(&mut self) -> Vec<(Digest, Vec<u8>)> {
+    pub(crate) fn take_readings(&mut self) -> Vec<(Digest, Arc<[u8]>)> {
         self.sources.values_mut().filter_map(Source::take_readings).collect()
     }
 

@@ -111,14 +111,15 @@ impl Placement {
         self.place(&ledger, &homes, now);
     }
 
-    /// The nodes that are up and heard of; the others are declared down.
+    /// The nodes that are up and heard of, suspects among them; the others are declared down.
     fn homes(&mut self, ledger: &Ledger, now: Instant) -> Vec<Home> {
         let me = self.context.config.identity;
         let mut overdue = Vec::new();
         let mut homes = Vec::new();
         {
             let mut liveness = self.liveness.lock().unwrap_or_else(PoisonError::into_inner);
-            liveness.look(now);
+            let up = ledger.nodes().filter(|(_, record)| record.up);
+            liveness.look(now, up.map(|(node, record)| (node, record.boot)));
             for (node, record) in ledger.nodes().filter(|(_, record)| record.up) {
                 let is_me = (node, record.boot) == (me.node, me.boot);
                 if !is_me && liveness.is_overdue(node, record.boot, now) {
@@ -128,6 +129,7 @@ impl Placement {
                         node,
                         boot: record.boot,
                         capacity: record.capacity,
+                        suspect: !is_me && liveness.is_suspect(node, record.boot, now),
                     });
                 }
             }
@@ -163,11 +165,22 @@ impl Placement {
                 continue;
             }
             info!(key = %step.key, node = %step.node, expect = step.expect.0, voluntary = at_home, "placing");
-            let command = ClusterCommand::Place {
-                key: step.key,
-                expect: step.expect,
-                node: step.node,
-                boot: step.boot,
+            let (key, expect, node, boot) = (step.key, step.expect, step.node, step.boot);
+            // A move that nobody needs right now must not break a pass off that has begun since this was planned.
+            let command = if at_home {
+                ClusterCommand::HandOver {
+                    key,
+                    expect,
+                    node,
+                    boot,
+                }
+            } else {
+                ClusterCommand::Place {
+                    key,
+                    expect,
+                    node,
+                    boot,
+                }
             };
             self.propose(subject, command);
             if at_home {

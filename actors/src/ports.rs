@@ -17,12 +17,13 @@ pub use futures::future::BoxFuture;
 /// Why there is no outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProposeError {
-    /// It certainly did not take effect: no leader, or a queue is full.
-    #[error("not applied: {reason}; try again after {retry_after:?}")]
+    /// It certainly did not take effect: no leader, a queue is full, or it is too large.
+    #[error("not applied: {reason}{}", if retry_after.is_zero() { String::new() } else { format!("; try again after {retry_after:?}") })]
     NotApplied {
         /// Why.
         reason: String,
-        /// When to try again.
+        /// When to try again. Zero when it never makes sense: an actor that gets this gives the command up and starts
+        /// again from the ledger.
         retry_after: Duration,
     },
     /// It may still take effect.
@@ -78,7 +79,8 @@ pub struct BlobError(
 /// Keeps readings by digest.
 pub trait Blobs: Send + Sync + 'static {
     /// Keeps them durably, each under the SHA-256 of its bytes, which comes with it; keeping one twice is no harm.
-    fn put(&self, blobs: Vec<(Digest, Vec<u8>)>) -> BoxFuture<'_, Result<(), BlobError>>;
+    /// The bytes are shared, because the same may be asked again after a failure.
+    fn put(&self, blobs: Vec<(Digest, Arc<[u8]>)>) -> BoxFuture<'_, Result<(), BlobError>>;
 }
 
 /// The port's clock, which may run faster than the cluster's.

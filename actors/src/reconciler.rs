@@ -384,7 +384,11 @@ impl State {
             }
         };
         match started {
-            Ok(entry) => self.setup.directory.insert(key.clone(), entry),
+            Ok(entry) => {
+                self.setup.directory.insert(key.clone(), entry.clone());
+                // From here on it hears of changes; it starts from a ledger that has all those before.
+                entry.wake(&[]);
+            }
             Err(error) => {
                 error!(%key, epoch = epoch.0, %error, "actor did not start");
                 self.crashed(key.clone(), epoch);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_domain::command::ActorBody;
 use portcullis_domain::fusion::required_of;
-use portcullis_domain::id::{InspectionNo, LaneId, TerminalId, Timestamp};
+use portcullis_domain::id::{CommandNo, InspectionNo, LaneId, TerminalId, Timestamp};
 use portcullis_domain::inspection::{Inspection, Stage};
 use portcullis_domain::ledger::Ledger;
 use portcullis_domain::message::LaneLoad;
@@ -21,6 +21,8 @@ use crate::shell::{Context, Halt, Role};
 const REPORT_VALID: Duration = Duration::from_secs(5);
 /// A lane whose plan was refused gets the next one after this, when this replica has seen why.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// Besides what it is told, the scheduler looks for itself this often at what changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What reaches a scheduler.
 #[derive(Debug)]
@@ -44,6 +46,11 @@ pub(crate) struct Scheduler {
     queued: BTreeSet<InspectionNo>,
     /// Containers whose time has not come, by it.
     coming: BTreeSet<(Timestamp, InspectionNo)>,
+    /// Under which time each of them is filed: it is put off when a container does not come to its lane.
+    comes_at: BTreeMap<InspectionNo, Timestamp>,
+    /// Up to which command the changes of the ledger were looked at here, and when.
+    seen: CommandNo,
+    seen_at: Instant,
     loads: BTreeMap<LaneId, (LaneLoad, Instant)>,
     not_before: BTreeMap<LaneId, Instant>,
 }
@@ -60,6 +67,9 @@ impl Role for Scheduler {
             terminal,
             queued: BTreeSet::new(),
             coming: BTreeSet::new(),
+            comes_at: BTreeMap::new(),
+            seen: ledger.number(),
+            seen_at: Instant::now(),
             loads: BTreeMap::new(),
             not_before: BTreeMap::new(),
         };
@@ -77,6 +87,14 @@ impl Role for Scheduler {
         let ledger = self.context.ledger();
         for case in changed.iter().filter_map(|no| ledger.inspection(*no)) {
             self.file(case);
+        }
+        if self.seen_at.elapsed() >= LOOK_AGAIN {
+            // Whatever was missed, such as a change around the moment this actor started.
+            for case in ledger.changed_since(self.seen) {
+                self.file(case);
+            }
+            self.seen = ledger.number();
+            self.seen_at = Instant::now();
         }
         self.enqueue();
         self.assign(&ledger);
@@ -106,10 +124,13 @@ impl Scheduler {
             return;
         }
         self.queued.remove(&case.no);
-        self.coming.remove(&(case.ready_at, case.no));
+        if let Some(before) = self.comes_at.remove(&case.no) {
+            self.coming.remove(&(before, case.no));
+        }
         match case.stage {
             Stage::Profiled => {
                 self.coming.insert((case.ready_at, case.no));
+                self.comes_at.insert(case.no, case.ready_at);
             }
             Stage::Queued => {
                 self.queued.insert(case.no);

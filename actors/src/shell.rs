@@ -15,11 +15,11 @@ use portcullis_domain::outcome::{Outcome, Refusal, RefusalReason};
 use portcullis_domain::placement::ActorKey;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
-use tracing::{debug, info, info_span, trace};
+use tracing::{debug, error, info, info_span, trace};
 
 use crate::bell::Bell;
 use crate::bounded::{Admission, BoundedRef, Env};
-use crate::command_stream::{CommandStream, Settled};
+use crate::command_stream::{CommandStream, Settled, Unanswerable};
 use crate::config::HostConfig;
 use crate::ports::Ports;
 use crate::post::Post;
@@ -29,8 +29,8 @@ use crate::post::Post;
 pub(crate) enum Signal<M> {
     /// The ledger changed, or time passed.
     Wake,
-    /// One of its commands was answered.
-    Answered(Sequence, Outcome),
+    /// One of its commands was answered, or it can never be.
+    Answered(Sequence, Result<Outcome, Unanswerable>),
     /// Somebody told it something.
     Message(M),
 }
@@ -139,7 +139,8 @@ pub(crate) struct ShellState<R: Role> {
     key: ActorKey,
     epoch: Epoch,
     bell: Arc<Bell>,
-    /// Taken at the first message: a start must be quick, because the supervisor waits for it.
+    /// Taken at the first message: a start must be quick, because the supervisor waits for it. The first message is a
+    /// wake-up, which comes when the actor is in the directory, so that no change can pass it by.
     waiting: Option<(Context<R>, R::Setup)>,
     role: Option<R>,
 }
@@ -163,6 +164,13 @@ impl<R: Role> ShellState<R> {
                 role.receive(message)
             }
             Signal::Answered(sequence, outcome) => {
+                let outcome = match outcome {
+                    Ok(outcome) => outcome,
+                    Err(why) => {
+                        error!(%sequence, %why, "command given up, starting again");
+                        return Err(Halt::Stale(why.to_string()));
+                    }
+                };
                 let settled = role.context().commands.settle(sequence, outcome);
                 see(role);
                 match settled {
@@ -206,9 +214,6 @@ impl<R: Role> Actor for Shell<R> {
             Arc::clone(&start.ports.proposer),
             deliver,
         );
-        if start.bell.ring(&[]) {
-            let _ = me.tell_bounded_elsewhere(Signal::Wake);
-        }
         let context = Context {
             key: start.key.clone(),
             epoch: start.epoch,

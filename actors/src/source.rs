@@ -3,6 +3,7 @@
 //! What comes out depends on the readings and on nothing else, least of all on when they came.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
 use portcullis_detectors::{Interpretation, ocr, radiation, weighbridge};
@@ -13,6 +14,7 @@ use portcullis_domain::evidence::{
 };
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
+use portcullis_domain::ledger::DeviceMark;
 use portcullis_domain::manifest::Manifest;
 use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recognition, SignedReading};
 
@@ -21,8 +23,18 @@ use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recog
 const STEPS_OF_A_PASS: usize = 1_200;
 const FINDING_BYTES_OF_A_PASS: usize = 24_000;
 
-/// Readings before a pass that are kept; older ones give way.
+/// The most bytes of readings that one sensor may bring in one pass: they are kept as one piece, and the store takes
+/// pieces of 32 MiB.
+pub(crate) const SOURCE_BYTES_MAX: usize = 24 << 20;
+
+/// Readings before a pass that are kept, by number and by bytes; older ones give way.
 const PRELUDE_MAX: usize = 256;
+const PRELUDE_BYTES_MAX: usize = 4 << 20;
+
+/// What a reading counts for towards limits in bytes: both fields and their lengths.
+pub(crate) fn kept_bytes(reading: &SignedReading) -> usize {
+    reading.body.len() + reading.signature.len() + 8
+}
 
 /// A reading whose signature was checked.
 #[derive(Debug, Clone)]
@@ -36,21 +48,40 @@ pub(crate) struct Authentic {
 pub(crate) struct Prelude {
     /// Since the last pass began.
     new: VecDeque<Authentic>,
+    /// Bytes of these.
+    bytes: usize,
     /// What the last pass used, for sensors that do not measure a background before each one.
     backgrounds: Vec<RadiationSample>,
 }
 
 impl Prelude {
     pub(crate) fn push(&mut self, reading: Authentic) {
-        if self.new.len() == PRELUDE_MAX {
-            self.new.pop_front();
-        }
+        self.bytes += kept_bytes(&reading.signed);
         self.new.push_back(reading);
+        while self.new.len() > PRELUDE_MAX || self.bytes > PRELUDE_BYTES_MAX {
+            let Some(oldest) = self.new.pop_front() else { break };
+            self.bytes -= kept_bytes(&oldest.signed);
+        }
     }
 
     /// The sensor started again: readings of its former life cannot be evidence of this one.
     pub(crate) fn sensor_restarted(&mut self) {
-        self.new.clear();
+        self.take();
+    }
+
+    /// Forgets what came no later than what the ledger has used: a background between the samples of the last pass would
+    /// otherwise make the readings of the next one begin before that pass ended, which the ledger refuses as a replay.
+    pub(crate) fn forget_used(&mut self, used: DeviceMark) {
+        self.new.retain(|reading| {
+            let header = &reading.reading.header;
+            (header.boot, header.sequence) > (used.boot, used.sequence)
+        });
+        self.bytes = self.new.iter().map(|reading| kept_bytes(&reading.signed)).sum();
+    }
+
+    fn take(&mut self) -> VecDeque<Authentic> {
+        self.bytes = 0;
+        std::mem::take(&mut self.new)
     }
 }
 
@@ -140,7 +171,7 @@ impl Source {
             ended: false,
             doubted: false,
         };
-        for reading in std::mem::take(&mut prelude.new) {
+        for reading in prelude.take() {
             source.take_prelude(reading);
         }
         if let Interpreter::Radiation { before, during, .. } = &mut source.interpreter {
@@ -272,6 +303,14 @@ impl Source {
                 findings: interpreter.findings(),
             };
             self.learn(self.last_sample, known);
+        } else if let Some(last) = self.steps.last().filter(|_| self.doubted) {
+            // What came before the doubt was learned with a clear view; the whole has none.
+            let known = Interpretation {
+                weights: last.weights,
+                ability: last.ability,
+                findings: Vec::new(),
+            };
+            self.learn(self.last_sample, known);
         }
     }
 
@@ -309,19 +348,19 @@ impl Source {
         self.first.get_or_insert(header.sequence);
         self.last = self.last.max(header.sequence);
         self.captured_at = self.captured_at.max(header.captured_at);
-        self.bytes += reading.signed.body.len();
+        self.bytes += kept_bytes(&reading.signed);
         self.readings.push(reading.signed);
     }
 
     /// All readings together, to be kept, with the digest to keep them under; they are gone from here then.
-    pub(crate) fn take_readings(&mut self) -> Option<(Digest, Vec<u8>)> {
+    pub(crate) fn take_readings(&mut self) -> Option<(Digest, Arc<[u8]>)> {
         if self.readings.is_empty() {
             return None;
         }
         let bytes = to_bytes(&std::mem::take(&mut self.readings));
         let digest = Digest::of(&bytes);
         self.kept_under = Some(digest);
-        Some((digest, bytes))
+        Some((digest, bytes.into()))
     }
 
     /// What the source says; nothing if it never saw anything.
@@ -471,6 +510,43 @@ mod tests {
                 .iter()
                 .any(|noted| { noted.sample == SampleNo(7) && noted.finding.code == FindingCode::SampleGap })
         );
+    }
+
+    #[test]
+    fn a_doubt_that_comes_after_the_only_reading_degrades_the_view_in_the_end() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let candidates = vec![Candidate {
+            text: "CBHU6192031".to_owned(),
+            confidence_permille: 990,
+        }];
+        let mut prelude = Prelude::default();
+        let mut source = Source::new(DeviceId::new("ocr-1").unwrap(), 1, Modality::Ocr, 1, &mut prelude);
+        let content = ReadingContent::Recognition(Recognition { candidates });
+        source.take_sample(reading(1, 1, content), declared, &mut prelude);
+        assert_eq!(source.knowledge().0, Ability::Clear);
+        source.doubt(Finding::new(FindingCode::ReadingRefused, "SIGNATURE_INVALID", "forged"));
+        source.end();
+        assert_eq!(source.knowledge().0, Ability::Degraded);
+        source.evidence().unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn readings_before_a_pass_are_bounded_in_bytes_and_the_oldest_give_way() {
+        let mut prelude = Prelude::default();
+        for sequence in 1..=9 {
+            let mut large = reading(sequence, 0, ReadingContent::RadiationBackground(portal(500)));
+            large.signed.body = vec![0; 1 << 20];
+            prelude.push(large);
+        }
+        let left: Vec<_> = prelude.new.iter().map(|one| one.reading.header.sequence).collect();
+        assert_eq!(left, [7, 8, 9]);
+        prelude.forget_used(DeviceMark { boot: 1, sequence: 8 });
+        assert_eq!(prelude.new.len(), 1);
+        assert!(prelude.bytes < (1 << 20) + 16);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Heartbeats between nodes, outside Raft: who is there, how far its log is, whether its roots and its clock agree.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use portcullis_wire::beat::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::clock::{PortTime, unix_ms};
 use crate::link::HostSlot;
@@ -68,6 +68,7 @@ struct Inner {
     table: Mutex<Table>,
     quorum: watch::Sender<bool>,
     devices: Arc<AtomicU32>,
+    yielding: AtomicBool,
 }
 
 /// Who this node is, for its heartbeats.
@@ -117,6 +118,7 @@ impl Beats {
                 table: Mutex::default(),
                 quorum: watch::channel(alone).0,
                 devices: me.devices,
+                yielding: AtomicBool::new(false),
             }),
         };
         for (node, address) in peers {
@@ -138,6 +140,13 @@ impl Beats {
     /// The last heartbeat of another node.
     pub fn heard(&self, node: NodeId) -> Option<Heard> {
         self.table().heard.get(&node).cloned()
+    }
+
+    /// The other node that was heard of last, if it was lately.
+    pub fn freshest(&self) -> Option<NodeId> {
+        let table = self.table();
+        let (node, heard) = table.heard.iter().max_by_key(|(_, heard)| heard.at)?;
+        (heard.at.elapsed() <= self.inner.timing.suspect).then_some(*node)
     }
 
     /// How far another node's clock is ahead of this one's, milliseconds.
@@ -188,6 +197,7 @@ impl Beats {
         mut client: HeartbeatServiceClient<tonic::transport::Channel>,
         stop: CancellationToken,
     ) {
+        let mut refusal: Option<String> = None;
         let mut ticks = tokio::time::interval(self.inner.timing.beat);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -199,9 +209,20 @@ impl Beats {
             let within = self.inner.timing.beat.max(Duration::from_millis(100)) * 2;
             request.set_timeout(within);
             let sent = unix_ms();
-            let Ok(Ok(response)) = tokio::time::timeout(within, client.beat(request)).await else {
-                continue;
+            let response = match tokio::time::timeout(within, client.beat(request)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(status)) => {
+                    // Silence is normal while a node is away; a refusal is a mistake in a configuration.
+                    let mistaken = matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument);
+                    if mistaken && refusal.as_deref() != Some(status.message()) {
+                        tracing::warn!(%to, why = status.message(), "the heartbeat is refused");
+                        refusal = Some(status.message().to_owned());
+                    }
+                    continue;
+                }
+                Err(_) => continue,
             };
+            refusal = None;
             let Ok(answer) = decode_beat_answer(response.into_inner()) else {
                 continue;
             };
@@ -255,34 +276,45 @@ impl Beats {
                 );
                 return;
             }
-            self.yield_if_clock_is_off().await;
+            self.yield_if_clock_is_off();
         }
     }
 
-    async fn yield_if_clock_is_off(&self) {
-        if !self.inner.consensus.leads() {
+    /// Hands leadership over, in a task of its own, when this node's clock is off that of a majority.
+    fn yield_if_clock_is_off(&self) {
+        if !self.inner.consensus.leads() || self.inner.yielding.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (off, right) = {
+        let now = Instant::now();
+        let suspend = self.inner.timing.suspend;
+        let (off, freshest) = {
             let table = self.table();
-            let off = table
-                .answered
-                .values()
-                .filter(|peer| peer.offset_ms.abs() > CLOCK_OFF_MS)
-                .count();
-            let right = table
-                .answered
-                .iter()
-                .max_by_key(|(_, peer)| peer.at)
-                .map(|(node, _)| *node);
-            (off, right)
+            let lately = || {
+                table
+                    .answered
+                    .iter()
+                    .filter(|(_, peer)| now.duration_since(peer.at) <= suspend)
+            };
+            let off = lately().filter(|(_, peer)| peer.offset_ms.abs() > CLOCK_OFF_MS).count();
+            (off, lately().max_by_key(|(_, peer)| peer.at).map(|(node, _)| *node))
         };
-        if let Some(to) = right.filter(|_| 2 * off > self.inner.nodes) {
+        let beats = self.clone();
+        let Some(to) = freshest.filter(|_| 2 * off > self.inner.nodes) else {
+            self.inner.yielding.store(false, Ordering::Relaxed);
+            return;
+        };
+        tokio::spawn(async move {
             tracing::error!(%to, "this node's clock is off the majority's by more than 2 s; leadership goes elsewhere");
-            if let Err(error) = self.inner.consensus.transfer_leader(to.0, Duration::from_secs(2)).await {
+            if let Err(error) = beats
+                .inner
+                .consensus
+                .transfer_leader(to.0, Duration::from_secs(2))
+                .await
+            {
                 tracing::warn!(%error, "leadership could not be handed over");
             }
-        }
+            beats.inner.yielding.store(false, Ordering::Relaxed);
+        });
     }
 }
 

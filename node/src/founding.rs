@@ -1,5 +1,6 @@
 //! What a new cluster is told once, and what the configuration says about lanes: proposed by whoever leads.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_config::NodeConfig;
@@ -19,48 +20,61 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Founds the cluster and defines the configured lanes, as long as this node leads and something is missing.
 pub async fn run(config: NodeConfig, cluster: ClusterId, consensus: Consensus, stop: CancellationToken) {
     let mut leadership = consensus.leadership();
+    // What the ledger refused is not asked again before leadership changes: it would refuse again.
+    let mut refused: BTreeSet<CommandKey> = BTreeSet::new();
     loop {
         leadership.borrow_and_update();
         if consensus.leads() {
-            let view = consensus.view();
-            let wanted = missing(&config, cluster, &view.ledger);
+            let wanted: Vec<_> = missing(&config, cluster, &consensus.view().ledger)
+                .into_iter()
+                .filter(|(key, _)| !refused.contains(key))
+                .collect();
             if !wanted.is_empty() {
-                let commands = wanted.into_iter().map(|body| unstamped(body, String::new())).collect();
-                for answer in consensus.propose(commands).await {
+                let (keys, commands): (Vec<_>, Vec<_>) = wanted
+                    .into_iter()
+                    .map(|(key, body)| (key, unstamped(body, String::new())))
+                    .unzip();
+                for (key, answer) in keys.into_iter().zip(consensus.propose(commands).await) {
                     match answer {
                         Ok(outcome) => {
                             if let Some(refusal) = outcome.refusal() {
                                 tracing::warn!(%refusal, "the configuration was not taken over");
+                                refused.insert(key);
                             }
                         }
                         Err(error) => tracing::debug!(%error, "the configuration is proposed again"),
                     }
                 }
-                let leads_on = tokio::time::timeout(AGAIN, stop.cancelled()).await;
-                if leads_on.is_ok() {
+                if tokio::time::timeout(AGAIN, stop.cancelled()).await.is_ok() {
                     return;
                 }
-                if !missing(&config, cluster, &consensus.view().ledger).is_empty() {
-                    continue;
-                }
+                continue;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = leadership.changed() => if changed.is_err() { return },
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                refused.clear();
+            }
         }
     }
 }
 
+/// What a proposed command is about: the lane's definition, or nothing for the founding itself.
+type CommandKey = Option<Digest>;
+
 /// Commands that bring the ledger to what the configuration says. Lanes that are busy keep their definition until the next
 /// leader looks, and lanes that the configuration does not name stay.
-fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<CommandBody> {
+fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<(CommandKey, CommandBody)> {
     if ledger.cluster().is_none() {
         let found = ClusterCommand::Found {
             cluster,
             policy: Policy::first(),
         };
-        return vec![CommandBody::Cluster(found)];
+        return vec![(None, CommandBody::Cluster(found))];
     }
     let (Ok(source), Ok(principal)) = (SourceId::new("configuration"), Principal::new("configuration")) else {
         return Vec::new();
@@ -75,14 +89,16 @@ fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<Comm
         })
         .filter_map(|spec| {
             // The ledger's number keeps a definition that comes back later from being taken for a repetition.
-            let digest = Digest::of(&to_bytes(spec)).to_string();
-            let request = RequestId::new(format!("{}-{}-{}", spec.id, &digest[..16], ledger.number().0)).ok()?;
-            Some(CommandBody::External(ExternalCommand {
+            let digest = Digest::of(&to_bytes(spec));
+            let short = &digest.to_string()[..16];
+            let request = RequestId::new(format!("{}-{short}-{}", spec.id, ledger.number().0)).ok()?;
+            let command = ExternalCommand {
                 source: source.clone(),
                 request,
                 principal: principal.clone(),
                 body: ExternalBody::DefineLane(spec.clone()),
-            }))
+            };
+            Some((Some(digest), CommandBody::External(command)))
         })
         .collect()
 }

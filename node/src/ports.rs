@@ -1,7 +1,6 @@
 //! What the actors need, made of what this process has.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -59,12 +58,12 @@ impl LedgerView for Core {
 }
 
 impl Blobs for Core {
-    fn put(&self, blobs: Vec<(Digest, Vec<u8>)>) -> BoxFuture<'_, Result<(), BlobError>> {
+    fn put(&self, blobs: Vec<(Digest, Arc<[u8]>)>) -> BoxFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
             for (digest, content) in blobs {
                 let kept = self
                     .0
-                    .put_blob(Bytes::from(content))
+                    .put_blob(Bytes::from_owner(content))
                     .await
                     .map_err(|error| BlobError(error.to_string()))?;
                 if kept != digest {
@@ -99,6 +98,3 @@ impl ReadingDecoder for ByContract {
         portcullis_wire::reading::decode_reading(body).map_err(|error| error.to_string())
     }
 }
-
-/// How long a write may take when the caller states no deadline.
-pub const WRITE_WITHIN: Duration = Duration::from_secs(10);

@@ -32,6 +32,8 @@ use crate::services::{Gateway, Parts};
 
 /// The highest cluster version that this program speaks.
 pub const CLUSTER_VERSION: u32 = 1;
+/// A process that is declared down sooner after its start waits before it starts again.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// How long open calls may take to finish when the node stops. Streams are ended before; what is left are short calls and
 /// the streams of other nodes' consensus, which end only from the other side.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
@@ -49,6 +51,7 @@ pub enum Ended {
 pub struct Process {
     config: NodeConfig,
     consensus: Consensus,
+    beats: Beats,
     host: HostSlot,
     stop: CancellationToken,
     streams: CancellationToken,
@@ -148,6 +151,7 @@ impl Process {
         host_config.capacity = config.node.capacity;
         host_config.version = CLUSTER_VERSION;
         host_config.down_after = config.liveness.down;
+        host_config.suspect_after = config.liveness.suspect;
         host_config.mailbox = config.limits.mailbox;
         let running = Host::start(host_config, ports).await.context("starting the actors")?;
         host.store(Some(Arc::new(running.clone())));
@@ -162,6 +166,7 @@ impl Process {
         Ok(Self {
             config,
             consensus,
+            beats,
             host,
             stop,
             streams,
@@ -212,8 +217,8 @@ impl Process {
             host.stop().await;
         }
         if self.consensus.leads()
-            && let Some(to) = self.config.others().next()
-            && let Err(error) = self.consensus.transfer_leader(to.id.0, Duration::from_secs(1)).await
+            && let Some(to) = self.beats.freshest()
+            && let Err(error) = self.consensus.transfer_leader(to.0, Duration::from_secs(1)).await
         {
             tracing::debug!(%error, "leadership was not handed over");
         }
@@ -243,12 +248,18 @@ pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 's
             asked.cancel();
         }
     });
+    let mut started;
     loop {
+        started = tokio::time::Instant::now();
         let process = Process::start(config.clone()).await?;
         match process.run_until(asked.cancelled()).await? {
             Ended::Asked => return Ok(()),
             Ended::DeclaredDown => {
                 tracing::warn!("the cluster declared this process down while it was away; starting again");
+                if started.elapsed() < SHORT_LIFE {
+                    // Something keeps it from being heard; starting over and over would not help.
+                    let _ = tokio::time::timeout(SHORT_LIFE, asked.cancelled()).await;
+                }
             }
         }
     }

@@ -91,7 +91,7 @@ async fn a_declaration_and_a_recorded_pass_lead_to_a_review_that_names_every_fin
 
     let shown = console.good(&["inspection", "show", "MSKU1234565"]).await;
     let case = &shown["inspection"];
-    assert_eq!(case["conclusion"]["tier"], "TIER_REVIEW", "{case}");
+    assert_eq!(case["conclusion"]["tier"], "review", "{case}");
     assert_eq!(shown["sums_add_up"], true);
     let families = case["explanation"]["families"].as_array().unwrap();
     assert_eq!(families.len(), 6);
@@ -121,7 +121,7 @@ async fn a_declaration_and_a_recorded_pass_lead_to_a_review_that_names_every_fin
         .as_array()
         .unwrap()
         .iter()
-        .find(|evidence| evidence["modality"] == "MODALITY_RADIATION")
+        .find(|evidence| evidence["modality"] == "radiation")
         .expect("the pass is evidence");
     let noted: Vec<&Value> = radiation["findings"]
         .as_array()

@@ -146,7 +146,8 @@ pub enum ActorBody {
         /// The lane actor's epoch when it was planned.
         lane_epoch: Epoch,
     },
-    /// Lane: a container stands before the lane without having been called up.
+    /// Lane: a container stands before the lane without having been called up to it; to another lane it may have been, as
+    /// long as no pass has started there.
     Claim {
         /// Which inspection.
         inspection: InspectionNo,

@@ -94,6 +94,7 @@ finding_codes! {
     121 ReadingRefused "READING_REFUSED" "A reading was refused and is not part of the evidence.",
     122 DeviceLost "DEVICE_LOST" "A device of the lane was not there for this pass.",
     123 ClockOff "CLOCK_OFF" "The capture time does not fit the port's clock.",
+    124 ReadingStray "READING_STRAY" "A reading that was seen before, or is about another container, came and was left out.",
     // About the inspection itself.
     140 EvidenceAfterConclusion "EVIDENCE_AFTER_CONCLUSION" "Evidence came after the conclusion.",
     141 PassesExhausted "PASSES_EXHAUSTED" "Too many passes broke off.",

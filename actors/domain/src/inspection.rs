@@ -17,7 +17,7 @@ use crate::manifest::Manifest;
 pub enum Stage {
     /// A source told us.
     Announced,
-    /// The manifest is weighed; the container is not due yet.
+    /// The manifest is weighed; the container is not due yet, or was called up and never came.
     Profiled,
     /// Waits for a lane.
     Queued,
@@ -115,7 +115,7 @@ pub struct Conclusion {
 
 canonical!(struct Conclusion { verdict, policy, evidence, at, entry });
 
-/// What a person decides about a held container.
+/// What an officer decides about a container under review (release or hold) or held (release or seize).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
     /// Let it go.
@@ -171,7 +171,7 @@ pub struct Inspection {
     pub other_sources: Vec<SourceId>,
     /// When it was announced.
     pub announced_at: Timestamp,
-    /// From when on it can be called up.
+    /// From when on it can be called up; later than announced once it did not come when it was called up.
     pub ready_at: Timestamp,
     /// When it must leave.
     pub due_at: Option<Timestamp>,
@@ -185,7 +185,7 @@ pub struct Inspection {
     pub stage: Stage,
     /// Passes that were started.
     pub passes: PassNo,
-    /// The lane and epoch of the pass under way.
+    /// Under which placement the lane runs the pass under way: another owner of the lane did not start it.
     pub pass_epoch: Epoch,
     /// Every source of the running pass has said everything.
     pub pass_complete: bool,

@@ -103,7 +103,7 @@ pub struct Lane {
     pub next: Option<InspectionNo>,
     /// In a pass.
     pub current: Option<InspectionNo>,
-    /// The log entry of the last change, which barrier orders carry.
+    /// The log entry of the last change, which call-ups carry; a barrier order carries that of its conclusion.
     pub entry: EntryNo,
 }
 

@@ -27,7 +27,7 @@ pub struct Envelope {
 pub enum Message {
     /// Lane to fusion: what a source knows after a sample.
     Feature(Feature),
-    /// Fusion to lane: enough is known, or go on.
+    /// Fusion to lane: enough is known.
     Steer(Steer),
     /// Lane to scheduler: how it stands.
     LaneLoad(LaneLoad),
@@ -69,7 +69,7 @@ pub struct Steer {
     pub pass: PassNo,
     /// After which sample this was known.
     pub sample: SampleNo,
-    /// Enough is known: stop.
+    /// Enough is known: stop. Lanes let their sensors go on by themselves, so nobody sends anything else.
     pub stop: bool,
 }
 

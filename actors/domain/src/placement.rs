@@ -80,6 +80,8 @@ pub struct Home {
     pub boot: BootId,
     /// Relative capacity.
     pub capacity: u32,
+    /// It has been silent for a while and may be lost: it keeps what it carries and gets nothing new.
+    pub suspect: bool,
 }
 
 /// An actor that should be placed.
@@ -111,8 +113,9 @@ pub struct Move {
 /// The wanted placement as moves from the present one. A pure function of its arguments: every leader plans the same.
 ///
 /// Actors without a living home move at once. Actors at home stay there, unless their node carries more than a quarter
-/// above its fair share; then at most two, or a tenth of them all, move in one round, and never busy ones. Where to:
-/// rendezvous hashing with bounded load, so that the loss of a node moves only what it carried.
+/// above its fair share; then at most two, or a tenth of them all, move in one round, and never busy ones. A suspect gets
+/// none and gives none away. Where to: rendezvous hashing with bounded load, so that the loss of a node moves only what
+/// it carried.
 pub fn solve(tenants: &[Tenant], homes: &[Home]) -> Vec<Move> {
     let mut moves = Vec::new();
     for class in [is_lane as fn(&ActorKey) -> bool, is_fusion, is_scheduler] {
@@ -155,8 +158,9 @@ fn solve_class(tenants: &[&Tenant], homes: &[Home], moves: &mut Vec<Move>) {
     }
     let mut place = |tenant: &Tenant, load: &mut [u64], from: Option<usize>| {
         let preferred = homes.iter().any(|home| tenant.prefers.contains(&home.node));
+        let takes = |index: &usize| homes[*index].capacity > 0 && !homes[*index].suspect && Some(*index) != from;
         let target = (0..homes.len())
-            .filter(|index| homes[*index].capacity > 0 && Some(*index) != from)
+            .filter(takes)
             .filter(|index| load[*index] < bound(&homes[*index]))
             .max_by_key(|index| {
                 let node = homes[*index].node;
@@ -165,7 +169,11 @@ fn solve_class(tenants: &[&Tenant], homes: &[Home], moves: &mut Vec<Move>) {
                     attraction(&tenant.key, node),
                 )
             });
-        let Some(target) = target else { return false };
+        // The share of suspects is in the bounds of the others; who has no home cannot wait for it.
+        let crowded = || (0..homes.len()).filter(takes).min_by_key(|index| load[*index]);
+        let Some(target) = target.or_else(|| from.is_none().then(crowded).flatten()) else {
+            return false;
+        };
         load[target] += 1;
         moves.push(Move {
             key: tenant.key.clone(),
@@ -184,7 +192,7 @@ fn solve_class(tenants: &[&Tenant], homes: &[Home], moves: &mut Vec<Move>) {
         let Some(home) = at_home(tenant) else {
             continue;
         };
-        if voluntary == 0 || load[home] <= bound(&homes[home]) {
+        if voluntary == 0 || homes[home].suspect || load[home] <= bound(&homes[home]) {
             continue;
         }
         if place(tenant, &mut load, Some(home)) {
@@ -213,6 +221,7 @@ mod tests {
                 node: NodeId(*node),
                 boot: BootId(*node),
                 capacity: 100,
+                suspect: false,
             })
             .collect()
     }
@@ -279,12 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn a_suspect_keeps_what_it_carries_and_gets_nothing_new() {
+        let (tenants, _) = settle(shards(|_| None), &homes(&[1, 2, 3]));
+        let kept = carried(&tenants, 2);
+        let mut doubtful = homes(&[1, 2, 3]);
+        doubtful[1].suspect = true;
+        assert_eq!(solve(&tenants, &doubtful), [], "nobody moves for a suspicion");
+        // Another node is lost meanwhile: all it carried goes to the one that is not suspected.
+        let (after, _) = settle(tenants, &doubtful[..2]);
+        assert_eq!(carried(&after, 2), kept);
+        assert_eq!(carried(&after, 1), usize::from(FUSION_SHARDS) - kept);
+    }
+
+    #[test]
     fn a_new_process_of_the_same_node_is_another_home() {
         let (tenants, _) = settle(shards(|_| None), &homes(&[1]));
         let again = [Home {
             node: NodeId(1),
             boot: BootId(99),
             capacity: 100,
+            suspect: false,
         }];
         assert_eq!(solve(&tenants, &again).len(), usize::from(FUSION_SHARDS));
     }

@@ -320,6 +320,11 @@ impl Policy {
                     code: FindingCode::OcrMismatch,
                     tier: Tier::Review,
                 },
+                // Somebody may be tampering with the sensor or its line.
+                FindingRule {
+                    code: FindingCode::ReadingRefused,
+                    tier: Tier::Review,
+                },
             ],
             maximum_ages: [Modality::Radiation, Modality::Weighbridge, Modality::Ocr]
                 .map(|modality| MaximumAge {

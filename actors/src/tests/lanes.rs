@@ -248,12 +248,14 @@ async fn readings_that_are_forged_replayed_or_about_another_container_are_refuse
         .flat_map(|recorded| &recorded.evidence.findings)
         .map(|noted| (noted.finding.code, noted.finding.field.clone()))
         .collect();
-    for field in ["SIGNATURE_INVALID", "READING_REPLAYED", "READING_FOR_ANOTHER_CONTAINER"] {
-        assert!(
-            findings.contains(&(FindingCode::ReadingRefused, field.to_owned())),
-            "{field}: {findings:?}"
-        );
+    for (code, field) in [
+        (FindingCode::ReadingRefused, "SIGNATURE_INVALID"),
+        (FindingCode::ReadingStray, "READING_REPLAYED"),
+        (FindingCode::ReadingStray, "READING_FOR_ANOTHER_CONTAINER"),
+    ] {
+        assert!(findings.contains(&(code, field.to_owned())), "{field}: {findings:?}");
     }
+    assert_eq!(case.conclusion.as_ref().unwrap().verdict.tier, Tier::Review);
     // The unsigned number was never seen, so the device's count has a hole.
     assert!(
         findings.iter().any(|(code, _)| *code == FindingCode::ReadingGap),
@@ -406,24 +408,33 @@ async fn a_closed_lane_gives_back_whom_it_called_up_and_calls_nobody() {
     assert_eq!(controller.expect_refusal().await, "LANE_CLOSED");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_truck_that_never_comes_goes_back_to_the_queue() {
-    let port = Port::new();
-    port.external(ExternalBody::DefineLane(full_lane(LANE)));
-    let _node = port.one_node().await;
+/// Sensors of the lane that do their work for as long as the test lasts.
+async fn sensors(port: &std::sync::Arc<Port>) {
     for (name, modality) in [
         ("portal-1", Modality::Radiation),
         ("scale-1", Modality::Weighbridge),
         ("camera-1", Modality::Ocr),
     ] {
-        sensor(Device::attach(&port, LANE, name).await, modality);
+        sensor(Device::attach(port, LANE, name).await, modality);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truck_that_never_comes_makes_room_for_others_and_is_called_up_again_later_or_claimed_when_it_comes() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let _node = port.one_node().await;
+    sensors(&port).await;
     let mut controller = Device::attach(&port, LANE, "controller-1").await;
-    let no = port.announce(BOX);
-    let called = |message: &ToDevice| matches!(message, ToDevice::CallUp { .. }).then_some(());
-    controller.expect("a call-up", called).await;
-    controller.expect("the next call-up", called).await;
-    let late = |event: &Event| {
+    let late = port.announce(BOX);
+    let called = |message: &ToDevice| match message {
+        ToDevice::CallUp { inspection, .. } => Some(*inspection),
+        _ => None,
+    };
+    assert_eq!(controller.expect("a call-up", called).await, late);
+    let other = port.announce("TEMU3412100");
+    assert_eq!(controller.expect("the next call-up", called).await, other);
+    let never_came = |event: &Event| {
         matches!(
             event,
             Event::Aborted {
@@ -432,8 +443,131 @@ async fn a_truck_that_never_comes_goes_back_to_the_queue() {
             }
         )
     };
-    assert_eq!(port.events(late), 1);
-    assert_eq!(port.case(no).passes.0, 0);
+    assert_eq!(port.events(never_came), 1);
+    controller.arrive(&port.case(other).equipment).await;
+    port.until_concluded(other).await;
+    // Its time comes again, and again it is not there.
+    assert_eq!(controller.expect("a second call-up", called).await, late);
+    port.until("the second time", |_| port.events(never_came) == 2).await;
+    assert_eq!(port.case(late).stage, Stage::Profiled);
+    controller.arrive(&port.case(late).equipment).await;
+    port.until_concluded(late).await;
+    assert_eq!(port.case(late).passes.0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_reports_a_concluded_container_gets_its_order_from_a_new_owner_that_calls_up_another() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let node = port.one_node().await;
+    sensors(&port).await;
+    let mut controller = Device::attach(&port, LANE, "controller-1").await;
+    let first = port.announce(BOX);
+    let called = |message: &ToDevice| matches!(message, ToDevice::CallUp { .. }).then_some(());
+    controller.expect("a call-up", called).await;
+    controller.arrive(&port.case(first).equipment).await;
+    port.until("the pass", |_| port.story(first).contains(&"pass_started"))
+        .await;
+    // The order cannot leave before the lane changes hands.
+    port.quorum.send_replace(false);
+    port.until_concluded(first).await;
+    port.place(ActorKey::Lane(LANE), &node);
+    port.until_placed(&ActorKey::Lane(LANE)).await;
+    port.quorum.send_replace(true);
+    controller.attach_again().await;
+    let next = port.announce("TEMU3412100");
+    controller.expect("the next call-up", called).await;
+    controller.arrive(&port.case(first).equipment).await;
+    assert_eq!(barrier(&controller.expect_barrier().await).1, first);
+    assert_eq!(port.ledger().lane(LANE).unwrap().next, Some(next));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_barrier_order_is_repeated_for_a_controller_that_attaches_again_and_for_no_sensor() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let _node = port.one_node().await;
+    sensors(&port).await;
+    let mut controller = Device::attach(&port, LANE, "controller-1").await;
+    let no = port.announce(BOX);
+    let called = |message: &ToDevice| matches!(message, ToDevice::CallUp { .. }).then_some(());
+    controller.expect("a call-up", called).await;
+    controller.arrive(&port.case(no).equipment).await;
+    assert_eq!(barrier(&controller.expect_barrier().await).1, no);
+    let _camera = Device::attach(&port, LANE, "camera-1").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let more: Vec<_> = std::iter::from_fn(|| controller.incoming.try_recv().ok()).collect();
+    assert!(
+        !more.iter().any(|message| matches!(message, ToDevice::Barrier { .. })),
+        "{more:?}"
+    );
+    controller.attach_again().await;
+    assert_eq!(barrier(&controller.expect_barrier().await).1, no);
+    // Once another container stands there, the order is history.
+    controller.arrive(&EquipmentId::new("TEMU3412100").unwrap()).await;
+    assert_eq!(controller.expect_refusal().await, "UNKNOWN_CONTAINER");
+    controller.attach_again().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let more: Vec<_> = std::iter::from_fn(|| controller.incoming.try_recv().ok()).collect();
+    assert!(
+        !more.iter().any(|message| matches!(message, ToDevice::Barrier { .. })),
+        "{more:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_whose_readings_cannot_be_kept_breaks_off_and_is_driven_again_when_the_store_takes_them() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let _node = port.one_node().await;
+    let _orders = equip(&port, LANE).await;
+    port.store_full.store(true, Ordering::SeqCst);
+    let no = port.announce(BOX);
+    port.until("the break-off", |_| port.story(no).contains(&"aborted"))
+        .await;
+    port.store_full.store(false, Ordering::SeqCst);
+    port.until_concluded(no).await;
+    let case = port.case(no);
+    assert_eq!(case.conclusion.as_ref().unwrap().verdict.tier, Tier::Release);
+    assert!(case.passes.0 >= 2);
+    let timed_out = |event: &Event| {
+        matches!(
+            event,
+            Event::Aborted {
+                cause: AbortCause::TimedOut,
+                ..
+            }
+        )
+    };
+    assert_eq!(port.events(timed_out), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_background_between_the_samples_of_a_pass_does_not_spoil_the_next_one() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let _node = port.one_node().await;
+    port.until_placed(&ActorKey::Lane(LANE)).await;
+    sensor(Device::attach(&port, LANE, "scale-1").await, Modality::Weighbridge);
+    sensor(Device::attach(&port, LANE, "camera-1").await, Modality::Ocr);
+    let _orders = controller(Device::attach(&port, LANE, "controller-1").await);
+    let mut portal = Device::attach(&port, LANE, "portal-1").await;
+    let all = [port.announce(BOX), port.announce("TEMU3412100")];
+    for no in all {
+        let (inspection, pass) = portal.expect_start().await;
+        assert_eq!(inspection, no);
+        for sample in 1..=12 {
+            if sample == 1 || sample == 6 {
+                let background = ReadingContent::RadiationBackground(quiet(500));
+                portal.measure(None, 0, background).await;
+            }
+            let counts = ReadingContent::Radiation(quiet(500));
+            portal.measure(Some(inspection), sample, counts).await;
+        }
+        portal.say(FromDevice::PassEnded { inspection, pass }).await;
+        port.until_concluded(no).await;
+        assert_eq!(port.case(no).passes.0, 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

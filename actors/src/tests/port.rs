@@ -54,7 +54,9 @@ pub(super) struct Port {
     pub(super) log: Mutex<Vec<LogEntry>>,
     pub(super) faults: Mutex<VecDeque<Fault>>,
     pub(super) quorum: watch::Sender<bool>,
-    pub(super) blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
+    pub(super) blobs: Mutex<BTreeMap<Digest, Arc<[u8]>>>,
+    /// The store of readings takes nothing.
+    pub(super) store_full: AtomicBool,
     /// The next look at the clock panics.
     pub(super) clock_panics: AtomicBool,
     views: Mutex<Vec<Arc<View>>>,
@@ -131,8 +133,11 @@ impl Link for Shared {
 }
 
 impl Blobs for Shared {
-    fn put(&self, blobs: Vec<(Digest, Vec<u8>)>) -> BoxFuture<'_, Result<(), BlobError>> {
+    fn put(&self, blobs: Vec<(Digest, Arc<[u8]>)>) -> BoxFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
+            if self.0.store_full.load(Ordering::SeqCst) {
+                return Err(BlobError("the disk is full".to_owned()));
+            }
             for (digest, bytes) in &blobs {
                 assert_eq!(
                     *digest,
@@ -213,6 +218,7 @@ impl Port {
             faults: Mutex::new(VecDeque::new()),
             quorum: watch::channel(true).0,
             blobs: Mutex::new(BTreeMap::new()),
+            store_full: AtomicBool::new(false),
             clock_panics: AtomicBool::new(false),
             views: Mutex::new(Vec::new()),
             hosts: Mutex::new(BTreeMap::new()),

@@ -30,13 +30,15 @@ impl Blobs {
 
     fn put(&self, digest: Digest, content: &[u8]) -> io::Result<()> {
         let path = self.path(digest);
-        if self.disk.exists(&path) {
-            return Ok(());
-        }
         let folder = path.parent().unwrap_or(&self.folder);
-        if !self.disk.exists(folder) {
+        let there = self.disk.exists(&path);
+        if !there {
             self.disk.create_dir_all(folder)?;
-            self.disk.sync_dir(&self.folder)?;
+        }
+        // Folder and file may be there because another writer has just made them: their names are durable only after a sync.
+        self.disk.sync_dir(&self.folder)?;
+        if there {
+            return self.disk.sync_dir(folder);
         }
         self.disk.publish(&path, content)
     }

@@ -1,12 +1,16 @@
 //! The handle through which the rest of the system proposes, reads and follows.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use openraft::ChangeMembers;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
@@ -23,7 +27,7 @@ use crate::home::Home;
 use crate::index::Index;
 use crate::leadership::{self, Leadership, Raft};
 use crate::ledger::{Command, Digest, Ledger, Outcome};
-use crate::log_store::LogStore;
+use crate::log_store::{LogSettings, LogStore};
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::peers::{Connector, Peers};
@@ -37,6 +41,8 @@ use crate::types::{Member, StoredMembership};
 
 /// How long shutting down waits for its tasks.
 const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How long opening waits for the lock of the Raft log.
+const LOCKED: Duration = Duration::from_secs(5);
 
 /// The replicated core of one node. Clones are cheap and mean the same node.
 #[derive(Clone)]
@@ -143,7 +149,7 @@ impl Consensus {
                 proposer: Arc::clone(&proposer),
                 peers,
                 fetcher: fetcher.clone(),
-                index: Arc::new(Index::new(store, checkpoint)),
+                index: Arc::new(Index::new(home.sled(), store, checkpoint)),
                 blobs: Blobs::new(Arc::clone(&settings.disk), home.blobs()),
                 leadership,
                 stop: stop.clone(),
@@ -151,16 +157,26 @@ impl Consensus {
                 held: Mutex::new(Some((home, log))),
             }),
         };
-        tasks.spawn(proposer.run(queue, stop.clone()));
+        {
+            let stop = stop.clone();
+            spawn(&tasks, &replica, "proposing", async move {
+                proposer.run(queue, stop).await;
+                Ok(())
+            });
+        }
         spawn(&tasks, &replica, "fetching bundles", fetcher.run(stop.clone()));
         let indexing = Arc::clone(consensus.index()).run(consensus.clone(), stop.clone());
         spawn(&tasks, &replica, "indexing the decision log", indexing);
         {
-            let replica = Arc::clone(&replica);
-            tasks.spawn(async move {
-                if let Some(reason) = leadership::follow(raft, leaders).await {
-                    replica.stop_for(format!("consensus: {reason}"));
+            let (following, stop) = (Arc::clone(&replica), stop.clone());
+            spawn(&tasks, &replica, "following Raft", async move {
+                // While the node is being shut down Raft may fail on what has ended before it.
+                if let Some(reason) = leadership::follow(raft, leaders).await
+                    && !stop.is_cancelled()
+                {
+                    following.stop_for(format!("consensus: {reason}"));
                 }
+                Ok(())
             });
         }
         tasks.close();
@@ -378,7 +394,7 @@ impl Consensus {
     }
 }
 
-/// A task whose error stops the node.
+/// A task whose error or panic stops the node.
 fn spawn(
     tasks: &TaskTracker,
     replica: &Arc<Replica>,
@@ -387,11 +403,22 @@ fn spawn(
 ) {
     let replica = Arc::clone(replica);
     tasks.spawn(async move {
-        if let Err(error) = task.await {
+        let ended = AssertUnwindSafe(task).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|panic| Err(io::Error::other(format!("it panicked: {}", said(&*panic)))));
+        if let Err(error) = ended {
             tracing::error!(%error, what, "this node has to stop");
             replica.stop_for(format!("{what}: {error}"));
         }
     });
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "no text",
+    }
 }
 
 type Change<T> = Result<T, RaftError<crate::types::Group, ClientWriteError<crate::types::Group>>>;
@@ -402,6 +429,8 @@ fn settled<T>(result: Result<Change<T>, tokio::time::error::Elapsed>, waited: Du
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => Err(ChangeError::NotLeader {
             leader: forward.leader_id,
         }),
+        // It was in the log, and who leads now may have committed it all the same.
+        Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => Err(ChangeError::Unknown),
         Ok(Err(RaftError::APIError(error))) => Err(ChangeError::Refused(error.to_string())),
         Ok(Err(RaftError::Fatal(fatal))) => Err(ChangeError::Stopped(fatal.to_string())),
         Err(_) => Err(ChangeError::Deadline { waited }),
@@ -416,6 +445,20 @@ struct Files {
     replica: Arc<Replica>,
     store: Arc<dyn crate::state_store::StateStore>,
     checkpoint: Option<Checkpoint>,
+}
+
+/// Opens the Raft log. An instance that was dropped in this process may hold its lock for a moment longer.
+fn open_log(folder: &Path, settings: &LogSettings) -> Result<LogStore, OpenError> {
+    let until = std::time::Instant::now() + LOCKED;
+    loop {
+        match LogStore::open(folder, settings) {
+            Ok(log) => return Ok(log),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && std::time::Instant::now() < until => {
+                std::thread::sleep(LOCKED / 50);
+            }
+            Err(error) => return Err(OpenError::of_log(folder.to_owned(), error)),
+        }
+    }
 }
 
 fn open_files(settings: &Settings) -> Result<Files, OpenError> {
@@ -436,10 +479,21 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         folder: home.bundles(),
         source,
     })?;
-    let log = LogStore::open(&home.raft(), &settings.log).map_err(|source| OpenError::Log {
+    let log = open_log(&home.raft(), &settings.log)?;
+    let purged = log.purged().map_err(|source| OpenError::LogIo {
         folder: home.raft(),
         source,
     })?;
+    let snapshot = newest.as_ref().and_then(|(content, _)| content.last).map(|id| id.index);
+    if let Some(purged) = purged
+        && snapshot.is_none_or(|last| last < purged)
+    {
+        return Err(OpenError::Gap {
+            folder: home.snapshots(),
+            purged,
+            snapshot,
+        });
+    }
 
     let (content, file) = match newest {
         Some((content, file)) => (content, Some(file)),

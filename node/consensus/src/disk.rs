@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The few operations that durable files need. Calls block.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -35,11 +36,15 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// folder.
     fn publish(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let temporary = temporary_name(path);
-        let mut file = self.create(&temporary)?;
-        file.write(content)?;
-        file.sync()?;
-        drop(file);
-        self.rename(&temporary, path)?;
+        let written = self.create(&temporary).and_then(|mut file| {
+            file.write(content)?;
+            file.sync()
+        });
+        if let Err(error) = written.and_then(|()| self.rename(&temporary, path)) {
+            // What cannot be removed now is removed at the next start.
+            let _ = self.remove(&temporary);
+            return Err(error);
+        }
         match path.parent() {
             Some(folder) => self.sync_dir(folder),
             None => Ok(()),
@@ -58,9 +63,11 @@ pub trait DiskFile: Send {
 /// Ending of files that are not finished; they are removed at start.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
+/// A name that no other writer of this process uses: two may write the same file at the same time.
 pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
-    name.push(TEMPORARY);
+    name.push(format!(".{}{TEMPORARY}", NEXT.fetch_add(1, Ordering::Relaxed)));
     name.into()
 }
 

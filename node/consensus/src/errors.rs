@@ -16,6 +16,40 @@ pub enum OpenError {
     /// The newest snapshot is damaged.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// Something else holds the lock of the Raft log.
+    #[error(
+        "the Raft log in {folder} is in use by another process, or by an instance in this process that has not ended; stop it \
+         and start again"
+    )]
+    LogInUse {
+        /// Where it is.
+        folder: PathBuf,
+    },
+    /// The file system refuses the Raft log; nothing says that it is damaged.
+    #[error(
+        "the Raft log in {folder} cannot be opened: {source}; check the disk, its free space and the permissions of the \
+         folder, then start again"
+    )]
+    LogIo {
+        /// Where it is.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The Raft log begins behind the newest snapshot.
+    #[error(
+        "the Raft log was purged up to entry {purged}, but {}: the entries between are missing; put back the newest file of \
+         {folder} if it was removed, otherwise remove this node from the cluster and add a new one with a new id",
+        snapshot.map_or("there is no snapshot".to_owned(), |index| format!("the newest snapshot ends at entry {index}"))
+    )]
+    Gap {
+        /// Folder of the snapshots.
+        folder: PathBuf,
+        /// Last entry removed from the Raft log.
+        purged: u64,
+        /// Last entry in the newest snapshot.
+        snapshot: Option<u64>,
+    },
     /// The Raft log cannot be read.
     #[error(
         "the Raft log in {folder} is damaged: {source}; an unfinished record at its very end would have been cut off, this is \
@@ -28,7 +62,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The index store cannot be opened, also not a new one.
-    #[error("the index store {folder} cannot be opened, also not an empty one in its place: {source}")]
+    #[error(
+        "the index store {folder} cannot be opened: {source}; check the disk, its free space and the permissions of the \
+         folder, then start again; the folder holds nothing that cannot be made again: if it is in the way, move it aside"
+    )]
     Index {
         /// Where it is.
         folder: PathBuf,
@@ -36,7 +73,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The decision log's folder cannot be read.
-    #[error("the decision log in {folder} cannot be opened: {source}")]
+    #[error(
+        "the decision log in {folder} cannot be opened: {source}; check the disk and the permissions of the folder, then \
+         start again"
+    )]
     DecisionLog {
         /// Where it is.
         folder: PathBuf,
@@ -44,7 +84,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Snapshot, bundles and Raft log do not give a state.
-    #[error("the state of this node cannot be restored: {0}")]
+    #[error(
+        "the state of this node cannot be restored: {0}; if that names no remedy, start again, and if it stays so remove this \
+         node from the cluster and add a new one with a new id"
+    )]
     Restore(String),
     /// A setting that cannot work.
     #[error("consensus settings: {0}")]
@@ -95,7 +138,7 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// It certainly had and will have no effect.
-    #[error("not applied ({}): {detail}; try again in {} ms", reason.as_str(), retry_after.as_millis())]
+    #[error("not applied ({}): {detail}; {}", reason.as_str(), advice(*retry_after))]
     NotApplied {
         /// Why.
         reason: Reason,
@@ -116,6 +159,28 @@ pub enum ProposeError {
         /// Why.
         detail: String,
     },
+}
+
+fn advice(retry_after: Duration) -> String {
+    match retry_after.is_zero() {
+        true => "sending it again as it is does not help".to_owned(),
+        false => format!("try again in {} ms", retry_after.as_millis()),
+    }
+}
+
+impl OpenError {
+    /// What a failure to open the Raft log means.
+    pub(crate) fn of_log(folder: PathBuf, source: io::Error) -> Self {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof, WouldBlock};
+        match source.kind() {
+            WouldBlock => OpenError::LogInUse { folder },
+            // The log calls records that do not fit each other an invalid input.
+            InvalidData | InvalidInput | UnexpectedEof if source.raw_os_error().is_none() => {
+                OpenError::Log { folder, source }
+            }
+            _ => OpenError::LogIo { folder, source },
+        }
+    }
 }
 
 impl ProposeError {
@@ -183,10 +248,37 @@ pub enum ChangeError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The node lost the lead before it was decided.
+    #[error("the leader changed before it was decided: it may have happened; look at the voters first")]
+    Unknown,
     /// Raft refuses it.
     #[error("refused: {0}")]
     Refused(String),
     /// This node has stopped.
     #[error("this node has stopped: {0}")]
     Stopped(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_can_never_be_applied_is_not_to_be_tried_again() {
+        let never = ProposeError::not_applied(Reason::TooLarge, "it has 5 bytes").to_string();
+        assert!(!never.contains("try again"), "{never}");
+        let later = ProposeError::not_applied(Reason::Overloaded, "full").to_string();
+        assert!(later.ends_with("try again in 50 ms"), "{later}");
+    }
+
+    #[test]
+    fn a_log_in_use_a_damaged_log_and_a_failing_disk_are_told_apart() {
+        let of = |source: io::Error| OpenError::of_log(PathBuf::from("raft"), source);
+        let in_use = of(io::ErrorKind::WouldBlock.into());
+        assert!(matches!(in_use, OpenError::LogInUse { .. }));
+        let damaged = of(io::Error::new(io::ErrorKind::InvalidData, "checksum"));
+        assert!(damaged.to_string().contains("is damaged"), "{damaged}");
+        let full = of(io::ErrorKind::StorageFull.into());
+        assert!(full.to_string().contains("free space"), "{full}");
+    }
 }

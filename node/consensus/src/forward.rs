@@ -69,9 +69,9 @@ impl Forwarder {
         let mut results = Vec::new();
         let mut waiting = Vec::new();
         for (items, batch) in split(items, &mut results) {
-            match link.send(batch).await {
-                Some(answers) => waiting.push((items, answers)),
-                None => results.push((items, Forwarded::NotSent("the stream to the leader closed".to_owned()))),
+            match self.hand_over(&link, &items, batch).await {
+                Ok(answers) => waiting.push((items, answers)),
+                Err(why) => results.push((items, Forwarded::NotSent(why.to_owned()))),
             }
         }
         for (items, answers) in waiting {
@@ -81,13 +81,33 @@ impl Forwarder {
         results
     }
 
+    /// Sends a batch, or says why it was certainly not sent.
+    async fn hand_over(
+        &self,
+        link: &Link,
+        items: &[Item],
+        batch: pb::ProposeBatch,
+    ) -> Result<oneshot::Receiver<Vec<pb::ProposeAnswer>>, &'static str> {
+        let mut leadership = self.leadership.clone();
+        let closed = "the stream to the leader closed";
+        // A leader that takes nothing must not hold those who wait beyond their deadline.
+        let place = tokio::select! {
+            biased;
+            () = link.closed.cancelled() => return Err(closed),
+            place = link.batches.reserve() => place.map_err(|_| closed)?,
+            _ = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != link.leader)) => {
+                return Err("the leader changed");
+            }
+            () = tokio::time::sleep_until(latest(items)) => {
+                return Err("the leader took nothing before the deadline");
+            }
+        };
+        link.send(place, batch).ok_or(closed)
+    }
+
     async fn wait(&self, link: &Link, items: &[Item], answers: oneshot::Receiver<Vec<pb::ProposeAnswer>>) -> Forwarded {
         let mut leadership = self.leadership.clone();
-        let until = items
-            .iter()
-            .map(|item| item.deadline)
-            .max()
-            .unwrap_or_else(Instant::now);
+        let until = latest(items);
         let lost = |why: &str| Forwarded::Lost(why.to_owned());
         tokio::select! {
             biased;
@@ -141,17 +161,16 @@ impl Forwarder {
 
 impl Link {
     /// `None` when the stream is closed and the batch was not sent.
-    async fn send(&self, mut batch: pb::ProposeBatch) -> Option<oneshot::Receiver<Vec<pb::ProposeAnswer>>> {
+    fn send(
+        &self,
+        place: mpsc::Permit<'_, pb::ProposeBatch>,
+        mut batch: pb::ProposeBatch,
+    ) -> Option<oneshot::Receiver<Vec<pb::ProposeAnswer>>> {
         batch.id = self.next.fetch_add(1, Ordering::Relaxed);
         let id = batch.id;
         let (answer, answered) = oneshot::channel();
         self.pending().as_mut()?.insert(id, answer);
-        if self.batches.send(batch).await.is_err() {
-            if let Some(pending) = self.pending().as_mut() {
-                pending.remove(&id);
-            }
-            return None;
-        }
+        place.send(batch);
         Some(answered)
     }
 
@@ -177,6 +196,15 @@ impl Link {
     fn pending(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Vec<pb::ProposeAnswer>>>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When nobody waits for any of them any more.
+fn latest(items: &[Item]) -> Instant {
+    items
+        .iter()
+        .map(|item| item.deadline)
+        .max()
+        .unwrap_or_else(Instant::now)
 }
 
 /// Messages of a bounded size. Commands that are too large are sorted out.

@@ -7,7 +7,7 @@
 //! snap/       <index>.snap
 //! tlog/       <number>.bundle, the decision log
 //! blobs/      raw readings by digest
-//! sled/       indexes, rebuildable
+//! sled/       indexes, rebuildable; beside it sled.rebuild when the next start has to make them again
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -118,8 +118,19 @@ impl Home {
             let path = path.to_owned();
             move |source| HomeError::Io { doing, path, source }
         };
+        let existed = disk.exists(folder);
         disk.create_dir_all(folder)
             .map_err(io("create the data folder", folder))?;
+        // Its name has to be durable too. A parent that this user may not read holds a folder that somebody else made.
+        let parent = match folder.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => folder,
+        };
+        match disk.sync_dir(parent) {
+            Err(error) if existed && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(io("sync", parent))?,
+        }
         let lock = lock(folder)?;
 
         let meta = folder.join("meta");
@@ -138,15 +149,16 @@ impl Home {
             let text = format!("portcullis-node {FORMAT}\ncluster {cluster}\nnode {node}\n");
             disk.publish(&file, text.as_bytes()).map_err(io("write", &file))?;
         }
-        for name in ["raft", "snap", "tlog", "blobs"] {
+        for name in ["meta", "raft", "snap", "tlog", "blobs"] {
             let path = folder.join(name);
             disk.create_dir_all(&path).map_err(io("create", &path))?;
-            // What a crash left half written.
-            for name in disk.list(&path).map_err(io("list", &path))? {
-                if name.ends_with(TEMPORARY) {
-                    let path = path.join(name);
-                    disk.remove(&path).map_err(io("remove", &path))?;
-                }
+            clean(disk, &path)?;
+        }
+        let blobs = folder.join("blobs");
+        for name in disk.list(&blobs).map_err(io("list", &blobs))? {
+            // The folders of blobs are named by one byte.
+            if name.len() == 2 {
+                clean(disk, &blobs.join(name))?;
             }
         }
         disk.sync_dir(folder).map_err(io("sync", folder))?;
@@ -175,6 +187,28 @@ impl Home {
     pub(crate) fn sled(&self) -> PathBuf {
         self.folder.join("sled")
     }
+}
+
+/// The cluster that a folder belongs to, if it belongs to one. Does not lock the folder.
+pub fn cluster_of(folder: &Path) -> Option<ClusterId> {
+    let text = std::fs::read_to_string(folder.join("meta").join("node")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("cluster "))?;
+    line.parse().ok()
+}
+
+/// Removes what a crash left half written.
+fn clean(disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), HomeError> {
+    let failed = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| HomeError::Io { doing, path, source }
+    };
+    for name in disk.list(folder).map_err(failed("list", folder))? {
+        if name.ends_with(TEMPORARY) {
+            let path = folder.join(name);
+            disk.remove(&path).map_err(failed("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 fn lock(folder: &Path) -> Result<File, HomeError> {
@@ -279,6 +313,28 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn the_cluster_of_a_folder_is_known_while_it_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(cluster_of(folder.path()), None);
+        let _open = open(folder.path(), OURS, 1).unwrap();
+        assert_eq!(cluster_of(folder.path()), Some(OURS));
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_removed_also_among_the_blobs() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), OURS, 1).unwrap());
+        let blobs = folder.path().join("blobs/ab");
+        std::fs::create_dir(&blobs).unwrap();
+        let files = [folder.path().join("tlog/1.bundle.3.tmp"), blobs.join("abcd.9.tmp")];
+        for file in &files {
+            std::fs::write(file, b"half").unwrap();
+        }
+        drop(open(folder.path(), OURS, 1).unwrap());
+        assert!(files.iter().all(|file| !file.exists()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! loop, from number 0.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::errors::ReadError;
 use crate::ledger;
 use crate::record::invalid;
 use crate::replica::Replica;
-use crate::sled_store::{SledStore, move_aside};
+use crate::sled_store::{SledStore, mark_damaged, move_aside};
 use crate::state_store::{Checkpoint, StateBatch, StateStore, container_prefix, inspection_prefix, number_at_end};
 
 /// Entries in one batch.
@@ -29,6 +29,8 @@ const REST: Duration = Duration::from_millis(2);
 /// The store is made durable after this time or this many entries.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 const FLUSH_ENTRIES: u64 = 10_000;
+/// Pause before entries that could not be had are asked for again.
+const RETRY: Duration = Duration::from_millis(500);
 /// How long a question waits for the index to catch up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -52,6 +54,7 @@ pub(crate) fn open_sled() -> OpenStore {
 /// The index of one replica.
 #[derive(Debug)]
 pub(crate) struct Index {
+    folder: PathBuf,
     store: Mutex<Option<Arc<dyn StateStore>>>,
     /// Entries that can be found.
     indexed: watch::Sender<u64>,
@@ -60,8 +63,9 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(store: Arc<dyn StateStore>, checkpoint: Option<Checkpoint>) -> Self {
+    pub(crate) fn new(folder: PathBuf, store: Arc<dyn StateStore>, checkpoint: Option<Checkpoint>) -> Self {
         Index {
+            folder,
             store: Mutex::new(Some(store)),
             indexed: watch::channel(checkpoint.map_or(0, |checkpoint| checkpoint.log_size)).0,
             durable: watch::channel(checkpoint).0,
@@ -89,12 +93,17 @@ impl Index {
     pub(crate) async fn run(self: Arc<Self>, consensus: Consensus, stop: CancellationToken) -> io::Result<()> {
         let replica = Arc::clone(consensus.replica());
         let mut applied = replica.applied.subscribe();
+        // What was replayed before this began has to be indexed also when nothing new is applied.
+        applied.mark_changed();
         let mut unflushed: Option<(Checkpoint, Instant, u64)> = None;
         loop {
+            let behind = *self.indexed.borrow() < replica.view.load().log_size;
+            let retry_at = behind.then(|| Instant::now() + RETRY);
             let flush_at = unflushed.as_ref().map(|(_, since, _)| *since + FLUSH_AFTER);
             tokio::select! {
                 changed = applied.changed() => if changed.is_err() { break },
                 () = sleep_until(flush_at) => {}
+                () = sleep_until(retry_at) => {}
                 () = stop.cancelled() => break,
             }
             let from = *self.indexed.borrow();
@@ -120,10 +129,26 @@ impl Index {
 
     async fn flush(&self, replica: &Replica, checkpoint: Checkpoint) -> io::Result<()> {
         if let Some(store) = self.store() {
-            replica.blocking.run(move || store.flush()).await?;
+            let flushed = replica.blocking.run(move || store.flush()).await;
+            self.noted(flushed)?;
             self.durable.send_replace(Some(checkpoint));
         }
         Ok(())
+    }
+
+    /// Leaves a note for the next start when the store itself seems damaged: it is made again then, instead of failing in
+    /// the same way for ever.
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        if let Err(error) = &result
+            && !matches!(
+                error.kind(),
+                StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied
+            )
+        {
+            mark_damaged(&self.folder);
+        }
+        result
     }
 
     /// Indexes up to the newest view. `None` when it had to stop or entries cannot be had now.
@@ -162,19 +187,15 @@ impl Index {
                 log_size: view.log_size,
                 root: view.root,
             });
-            replica
-                .blocking
-                .run(move || {
-                    let mut batch = StateBatch::default();
-                    for (number, leaf) in &entries {
-                        let subjects = ledger::subjects(leaf)
-                            .map_err(|error| invalid(format!("entry {number} of the decision log: {error}")))?;
-                        batch.add(*number, &subjects);
-                    }
-                    batch.checkpoint = checkpoint;
-                    store.apply(batch)
-                })
-                .await?;
+            let mut batch = StateBatch::default();
+            for (number, leaf) in &entries {
+                let subjects = ledger::subjects(leaf)
+                    .map_err(|error| invalid(format!("entry {number} of the decision log: {error}")))?;
+                batch.add(*number, &subjects);
+            }
+            batch.checkpoint = checkpoint;
+            let written = replica.blocking.run(move || store.apply(batch)).await;
+            self.noted(written)?;
             next = last;
             self.indexed.send_replace(next);
             if checkpoint.is_some() {

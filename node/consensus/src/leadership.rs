@@ -42,7 +42,9 @@ pub(crate) async fn follow(raft: Raft, leadership: watch::Sender<Leadership>) ->
     leadership.send_modify(|current| current.leader = None);
     let state = raft.metrics().borrow_watched().running_state.clone();
     match state {
-        Ok(()) | Err(openraft::errors::Fatal::Stopped) => None,
+        Err(openraft::errors::Fatal::Stopped) => None,
+        // It says so when it stops in good order.
+        Ok(()) => Some("Raft ended without a reason: it panicked, the log of the process says where".to_owned()),
         Err(fatal) => Some(fatal.to_string()),
     }
 }

@@ -60,7 +60,7 @@ pub use blocking::Blocking;
 pub use consensus::Consensus;
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
-pub use home::{FORMAT, HomeError};
+pub use home::{FORMAT, HomeError, cluster_of};
 pub use index::OpenStore;
 pub use leadership::Leadership;
 pub use log_store::LogSettings;

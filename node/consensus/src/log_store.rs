@@ -2,8 +2,8 @@
 //!
 //! One stream of checksummed records holds votes, entries, truncations and purges in the order in which openraft asked for
 //! them; a thread of the log writes it and syncs once for all that has gathered. What is promised to openraft:
-//! an appended entry is readable when `append` returns and durable when its callback runs; a vote is durable when
-//! `save_vote` returns; the committed index is a hint and costs no sync. A failed write or sync is final: every later call
+//! an appended entry is readable when `append` returns and durable when its callback runs; a vote and a truncation are
+//! durable when their calls return; the committed index is a hint and costs no sync. A failed write or sync is final: every later call
 //! fails, because nobody knows what the disk holds.
 
 use std::fmt::Debug;
@@ -60,9 +60,10 @@ impl LogStore {
     ///
     /// A record that was cut off at the very end is removed; any other damage is an error.
     pub(crate) fn open(folder: &Path, settings: &LogSettings) -> io::Result<Self> {
-        let folder = folder
-            .to_str()
-            .ok_or_else(|| invalid(format!("the path {} is not UTF-8", folder.display())))?;
+        let folder = folder.to_str().ok_or_else(|| {
+            let message = format!("the path {} is not UTF-8", folder.display());
+            io::Error::new(io::ErrorKind::InvalidFilename, message)
+        })?;
         let mut config = raft_log::Config::new(folder);
         config.wal.flush_batch_wait = Some(settings.gather.max(Duration::from_nanos(1)));
         config.wal.chunk_max_size = Some(settings.chunk_bytes);
@@ -80,6 +81,11 @@ impl LogStore {
     /// Bytes on disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.log.lock().map_or(0, |log| log.on_disk_size())
+    }
+
+    /// Index of the last entry that was removed behind a snapshot.
+    pub(crate) fn purged(&self) -> io::Result<Option<u64>> {
+        Ok(self.lock()?.log_state().purged().map(|id| id.0.index))
     }
 
     fn lock(&self) -> io::Result<MutexGuard<'_, raft_log::RaftLog<Records>>> {
@@ -159,7 +165,7 @@ impl RaftLogStorage<Group> for LogStore {
             let mut log = self.lock()?;
             let written = log
                 .save_vote(StoredVote(*vote))
-                .and_then(|_| log.flush(true, Some(Durable::Vote(done))));
+                .and_then(|_| log.flush(true, Some(Durable::Change(done))));
             self.check(written)?;
         }
         let result = durable
@@ -204,13 +210,22 @@ impl RaftLogStorage<Group> for LogStore {
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
-        let mut log = self.lock()?;
-        let next = last.map_or(0, |id| id.index + 1);
-        if log.log_state().last().is_none_or(|id| id.0.index < next) {
-            return Ok(());
+        let (done, durable) = oneshot::channel();
+        {
+            let mut log = self.lock()?;
+            let next = last.map_or(0, |id| id.index + 1);
+            if log.log_state().last().is_none_or(|id| id.0.index < next) {
+                return Ok(());
+            }
+            let written = log
+                .truncate(next)
+                .and_then(|_| log.flush(true, Some(Durable::Change(done))));
+            self.check(written)?;
         }
-        let written = log.truncate(next).and_then(|_| log.flush(true, None));
-        self.check(written)
+        let result = durable
+            .await
+            .unwrap_or_else(|_| Err(failed("its writer stopped before the truncation was durable")));
+        self.check(result)
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
@@ -262,7 +277,7 @@ impl raft_log::Types for Records {
 /// Who waits for a sync.
 enum Durable {
     Append(IOFlushed<Group>, Arc<OnceLock<String>>),
-    Vote(oneshot::Sender<io::Result<()>>),
+    Change(oneshot::Sender<io::Result<()>>),
 }
 
 impl raft_log::Callback for Durable {
@@ -274,7 +289,7 @@ impl raft_log::Callback for Durable {
                 }
                 callback.io_completed(result);
             }
-            Durable::Vote(waiting) => {
+            Durable::Change(waiting) => {
                 // Nobody waits any more when the node is stopping.
                 let _ = waiting.send(result);
             }

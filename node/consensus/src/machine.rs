@@ -32,6 +32,9 @@ pub(crate) struct Machine {
     membership: StoredMembership,
     /// What the index store knew before the restart, until the replay has passed it.
     expected: Option<Checkpoint>,
+    /// Only for the suite of openraft, which applies entries that do not follow each other.
+    #[cfg(test)]
+    pub(crate) gaps: bool,
 }
 
 impl Machine {
@@ -53,6 +56,8 @@ impl Machine {
             last,
             membership,
             expected,
+            #[cfg(test)]
+            gaps: false,
         };
         machine.check_expected()?;
         Ok(machine)
@@ -98,6 +103,22 @@ impl Machine {
         }
     }
 
+    /// An entry that is left out would change everything after it without a trace.
+    fn check_next(&self, index: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if self.gaps {
+            return Ok(());
+        }
+        let next = self.last.map_or(0, |id| id.index + 1);
+        if index == next {
+            return Ok(());
+        }
+        Err(invalid(format!(
+            "Raft entry {index} is to be applied, but the next is {next}: entries between the snapshot and the Raft log are \
+             missing; remove this node from the cluster and add a new one with a new id"
+        )))
+    }
+
     /// Has the replay come to the place that was noted before the restart, and is it the same?
     fn check_expected(&mut self) -> io::Result<()> {
         let Some(expected) = self.expected else {
@@ -136,11 +157,12 @@ impl RaftStateMachine<Group> for Machine {
     where
         Strm: Stream<Item = io::Result<EntryResponder<Group>>> + Unpin + OptionalSend,
     {
-        self.replica.tlog.room().await;
+        self.replica.tlog.room().await?;
         let mut waiting = Vec::new();
         let mut count = 0;
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            self.check_next(entry.index())?;
             self.last = Some(entry.log_id());
             let answers = self.run(entry.payload)?;
             if let Some(responder) = responder {
@@ -228,7 +250,7 @@ impl RaftSnapshotBuilder<Group> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOfGroup> {
         // The Raft log is purged behind a snapshot, so what the snapshot does not hold must be in bundles by then.
         let (size, _) = ledger::head(&self.content.ledger);
-        self.replica.tlog.durable(size / LEAVES).await;
+        self.replica.tlog.durable(size / LEAVES).await?;
 
         let content = self.content.clone();
         let replica = Arc::clone(&self.replica);
@@ -294,6 +316,15 @@ mod tests {
         apply(&mut other, 1, EntryPayload::Blank).await.unwrap();
         let error = apply(&mut other, 2, EntryPayload::Blank).await.unwrap_err();
         assert!(error.to_string().contains("differs from what it was"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_does_not_follow_the_last_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut machine = machine(folder.path(), None);
+        apply(&mut machine, 0, EntryPayload::Blank).await.unwrap();
+        let error = apply(&mut machine, 2, EntryPayload::Blank).await.unwrap_err();
+        assert!(error.to_string().contains("the next is 1"), "{error}");
     }
 
     #[tokio::test]

@@ -4,11 +4,12 @@
 //! the load is high, and a lone command waits for nobody. On the leader a round is written to the log; elsewhere it is
 //! forwarded to the leader. A command that certainly had no effect is tried again until its deadline.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use openraft::errors::ClientWriteError;
 use openraft::raft::WriteResult;
 use portcullis_domain::codec;
@@ -241,22 +242,20 @@ impl Proposer {
                 return;
             }
         };
+        // One deadline for all: callers have their own, and the results come in the order of the groups.
+        let until = groups
+            .iter()
+            .flatten()
+            .map(|item| item.deadline)
+            .max()
+            .unwrap_or_else(Instant::now);
         let proposer = Arc::clone(self);
         tokio::spawn(async move {
-            let mut results = results;
-            for group in groups {
-                let until = group
-                    .iter()
-                    .map(|item| item.deadline)
-                    .max()
-                    .unwrap_or_else(Instant::now);
-                match timeout_at(until, results.next()).await {
-                    Ok(Some(Ok(result))) => proposer.settle(group, result),
-                    Ok(Some(Err(fatal))) => unknown(group, &format!("the node stopped: {fatal}")),
-                    Ok(None) => unknown(group, "the node stopped"),
-                    Err(_) => unknown(group, "no quorum answered before the deadline"),
-                }
-            }
+            pair(groups, results, until, |group, result| match result {
+                Ok(result) => proposer.settle(group, result),
+                Err(why) => unknown(group, &why),
+            })
+            .await;
             drop(turn);
         });
     }
@@ -340,6 +339,30 @@ impl Proposer {
     }
 }
 
+/// Gives each group its result. The n-th result belongs to the n-th group and nothing in it says so: after one that did not
+/// come, all that follow are unknown, because the next that comes may be the late one.
+async fn pair<G, T, E: Display>(
+    groups: Vec<G>,
+    mut results: impl Stream<Item = Result<T, E>> + Unpin,
+    until: Instant,
+    mut settle: impl FnMut(G, Result<T, String>),
+) {
+    let mut broken: Option<String> = None;
+    for group in groups {
+        let result = match &broken {
+            Some(why) => Err(why.clone()),
+            None => match timeout_at(until, results.next()).await {
+                Ok(Some(Ok(result))) => Ok(result),
+                Ok(Some(Err(fatal))) => Err(format!("the node stopped: {fatal}")),
+                Ok(None) => Err("the node stopped".to_owned()),
+                Err(_) => Err("no quorum answered before the deadline".to_owned()),
+            },
+        };
+        broken = broken.or_else(|| result.as_ref().err().cloned());
+        settle(group, result);
+    }
+}
+
 async fn wait(answered: oneshot::Receiver<Answer>, state: &AtomicU8, deadline: Instant) -> Answer {
     tokio::pin!(answered);
     match timeout_at(deadline, &mut answered).await {
@@ -383,4 +406,35 @@ fn too_large(size: usize) -> ProposeError {
         Reason::TooLarge,
         format!("the command has {size} bytes, one may have {}", proposal::COMMAND_BYTES),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_result_that_comes_too_late_is_not_given_to_the_next_group() {
+        let (results, stream) = futures::channel::mpsc::unbounded::<Result<&str, &str>>();
+        let until = Instant::now() + Duration::from_millis(20);
+        let mut settled = Vec::new();
+        pair(vec!["first", "second"], stream, until, |group, result| {
+            // The quorum is back as soon as the first group was given up.
+            results.unbounded_send(Ok("the outcome of the first")).unwrap();
+            settled.push((group, result.is_ok()));
+        })
+        .await;
+        assert_eq!(settled, [("first", false), ("second", false)]);
+    }
+
+    #[tokio::test]
+    async fn each_group_gets_its_own_result_until_the_stream_breaks() {
+        let stream = futures::stream::iter([Ok("1"), Ok("2"), Err("gone"), Ok("4")]);
+        let mut settled = Vec::new();
+        let until = Instant::now() + Duration::from_secs(5);
+        pair(vec!["1", "2", "3", "4"], stream, until, |group, result| {
+            settled.push((group, result.ok()));
+        })
+        .await;
+        assert_eq!(settled, [("1", Some("1")), ("2", Some("2")), ("3", None), ("4", None)]);
+    }
 }

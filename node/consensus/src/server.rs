@@ -1,6 +1,6 @@
 //! What the other nodes ask of this one, over gRPC.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::consensus::Consensus;
+use crate::disk::Disk;
 use crate::errors::{ProposeError, Reason};
 use crate::forward::put_answer;
 use crate::ledger::Digest;
@@ -137,15 +138,16 @@ impl RaftService for Service {
     async fn install_snapshot(&self, request: Request<Streaming<pb::SnapshotChunk>>) -> Reply<pb::SnapshotResponse> {
         self.check(&request)?;
         let number = self.incoming.fetch_add(1, Ordering::Relaxed);
-        let path = self.consensus.replica().snapshots.incoming(number);
-        let result = self.receive_snapshot(request.into_inner(), &path).await;
+        let snapshots = &self.consensus.replica().snapshots;
+        let mut incoming = Incoming {
+            disk: Arc::clone(snapshots.disk()),
+            path: snapshots.incoming(number),
+            unused: true,
+        };
+        let result = self.receive_snapshot(request.into_inner(), &mut incoming).await;
         // Not installed, or installed under its name: either way this name is not needed.
-        let disk = Arc::clone(self.consensus.replica().snapshots.disk());
-        if disk.exists(&path)
-            && let Err(error) = disk.remove(&path)
-        {
-            tracing::warn!(%error, path = %path.display(), "a received snapshot that is not used cannot be removed");
-        }
+        incoming.unused = true;
+        drop(incoming);
         result.map(|vote| {
             let vote = Some(wire::put_vote(&vote));
             Response::new(pb::SnapshotResponse { vote })
@@ -243,9 +245,32 @@ impl RaftService for Service {
     }
 }
 
+/// The file of a snapshot that is being received. Removed when nobody uses it any more, also when the caller hangs up.
+struct Incoming {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    unused: bool,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if self.unused
+            && self.disk.exists(&self.path)
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "a received snapshot that is not used cannot be removed");
+        }
+    }
+}
+
 impl Service {
-    async fn receive_snapshot(&self, mut chunks: Streaming<pb::SnapshotChunk>, path: &Path) -> Result<Vote, Status> {
+    async fn receive_snapshot(
+        &self,
+        mut chunks: Streaming<pb::SnapshotChunk>,
+        incoming: &mut Incoming,
+    ) -> Result<Vote, Status> {
         use pb::snapshot_chunk::Part;
+        let path = incoming.path.clone();
         let replica = self.consensus.replica();
         let disk = Arc::clone(replica.snapshots.disk());
         let write = |error: std::io::Error| Status::internal(format!("the snapshot cannot be written: {error}"));
@@ -262,7 +287,7 @@ impl Service {
             )));
         }
         let mut file = {
-            let (disk, path) = (Arc::clone(&disk), path.to_owned());
+            let (disk, path) = (Arc::clone(&disk), path.clone());
             replica.blocking.run(move || disk.create(&path)).await.map_err(write)?
         };
         let mut length = 0;
@@ -292,7 +317,7 @@ impl Service {
             )));
         }
         let meta = {
-            let (replica, path) = (Arc::clone(replica), path.to_owned());
+            let (replica, path) = (Arc::clone(replica), path.clone());
             self.consensus
                 .replica()
                 .blocking
@@ -306,8 +331,10 @@ impl Service {
         };
         let snapshot = Snapshot {
             meta,
-            snapshot: SnapshotFile { path: path.to_owned() },
+            snapshot: SnapshotFile { path },
         };
+        // From here on Raft reads it, also when the caller hangs up.
+        incoming.unused = false;
         let installed = self.consensus.raft().install_full_snapshot(vote, snapshot).await;
         installed.map(|response| response.vote).map_err(stopped)
     }

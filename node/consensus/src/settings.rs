@@ -66,7 +66,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// A snapshot is taken after this many Raft entries.
     pub snapshot_every: u64,
-    /// Raft entries kept behind a snapshot, so that a short absence needs no snapshot.
+    /// Raft entries kept behind a snapshot, so that a short absence needs no snapshot. Raised to 5/4 of `snapshot_every` when
+    /// it is less: the log has to reach back to the snapshot before the newest, in case the disk loses that one.
     pub keep_entries: u64,
     /// How long a proposal waits for its outcome unless it says otherwise.
     pub patience: Duration,
@@ -102,7 +103,7 @@ impl Settings {
             timing: Timing::default(),
             log: LogSettings::default(),
             snapshot_every: 10_000,
-            keep_entries: 10_000,
+            keep_entries: 12_500,
             patience: Duration::from_secs(5),
             queue: 16_384,
             disk: Arc::new(StdDisk),
@@ -121,6 +122,9 @@ impl Settings {
                 "heartbeat, snapshot_every and queue must be above zero".to_owned(),
             ));
         }
+        let keep_entries = self
+            .keep_entries
+            .max(self.snapshot_every.saturating_add(self.snapshot_every / 4));
         // Entries count as heartbeats if that cannot make a follower wait too long.
         let tick = (heartbeat * 13 / 64).max(1);
         let suppress = election_min > 2 * heartbeat + tick;
@@ -137,10 +141,10 @@ impl Settings {
             quorum_loss_probe_interval: Some(2 * election_max),
             max_payload_entries: 1024,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
-            max_in_snapshot_log_to_keep: self.keep_entries,
-            replication_lag_threshold: self.snapshot_every.saturating_add(self.keep_entries).saturating_mul(4),
+            max_in_snapshot_log_to_keep: keep_entries,
+            replication_lag_threshold: self.snapshot_every.saturating_add(keep_entries).saturating_mul(4),
             // A purge costs a record in the log, so not for each entry.
-            purge_batch_size: (self.keep_entries / 4).clamp(1, 256),
+            purge_batch_size: (keep_entries / 4).clamp(1, 256),
             // The default of 200 ms would send a large snapshot again and again.
             install_snapshot_timeout: 60_000,
             backoff: "10ms 20ms ...200ms".to_owned(),

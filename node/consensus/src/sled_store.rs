@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::state_store::{CHECKPOINT, Checkpoint, StateBatch, StateStore};
 
@@ -14,6 +15,8 @@ use crate::state_store::{CHECKPOINT, Checkpoint, StateBatch, StateStore};
 const TREE: &[u8] = b"state-1";
 /// Memory for pages, bytes; sled uses several times as much.
 const CACHE: u64 = 32 << 20;
+/// How long opening waits for a store that is in use.
+const LOCKED: Duration = Duration::from_secs(5);
 
 /// An opened store.
 #[derive(Debug)]
@@ -25,10 +28,32 @@ pub(crate) struct SledStore {
 
 impl SledStore {
     /// Opens the store; one that cannot be opened is moved aside and an empty one takes its place.
+    ///
+    /// Only damage counts: a disk that is full or a store that is in use is not cured by an empty one.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        match Self::try_open(folder) {
+        let note = note(folder);
+        if note.exists() {
+            if folder.exists() {
+                let aside = move_aside(folder)?;
+                tracing::error!(
+                    folder = %folder.display(),
+                    aside = %aside.display(),
+                    "the index store failed before the last restart; it was moved aside and is being rebuilt from the \
+                     decision log"
+                );
+            }
+            std::fs::remove_file(&note)?;
+        }
+        let until = Instant::now() + LOCKED;
+        let opened = loop {
+            match Self::try_open(folder) {
+                Err(Failure::Locked(_)) if Instant::now() < until => std::thread::sleep(LOCKED / 50),
+                opened => break opened,
+            }
+        };
+        match opened {
             Ok(store) => Ok(store),
-            Err(error) => {
+            Err(Failure::Damaged(error)) => {
                 let aside = move_aside(folder)?;
                 tracing::error!(
                     folder = %folder.display(),
@@ -36,12 +61,13 @@ impl SledStore {
                     %error,
                     "the index store does not open; it was moved aside and is being rebuilt from the decision log"
                 );
-                Self::try_open(folder)
+                Self::try_open(folder).map_err(Failure::into_error)
             }
+            Err(failure) => Err(failure.into_error()),
         }
     }
 
-    fn try_open(folder: &Path) -> io::Result<Self> {
+    fn try_open(folder: &Path) -> Result<Self, Failure> {
         let config = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE)
@@ -55,12 +81,58 @@ impl SledStore {
             Ok::<_, sled::Error>((db, tree))
         }));
         let (db, tree) = opened
-            .map_err(|_| io::Error::other("sled panicked while it recovered"))?
-            .map_err(error)?;
-        let file = File::open(folder.join("db"))?;
+            .map_err(|_| Failure::Damaged(io::Error::other("sled panicked while it recovered")))?
+            .map_err(Failure::of)?;
+        let file = File::open(folder.join("db")).map_err(Failure::Machine)?;
         // sled does not make its own creation durable.
-        File::open(folder)?.sync_all()?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Failure::Machine)?;
         Ok(SledStore { db, tree, file })
+    }
+}
+
+/// Why a store does not open.
+enum Failure {
+    /// What is in it makes no sense.
+    Damaged(io::Error),
+    /// Somebody else has it open, or an instance of this process that is just being closed.
+    Locked(io::Error),
+    /// The file system refuses.
+    Machine(io::Error),
+}
+
+impl Failure {
+    fn of(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => Failure::Locked(error),
+            // Errors that do not come from the system are sled's own about what it read.
+            sled::Error::Io(error) if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::IsADirectory => {
+                Failure::Machine(error)
+            }
+            other => Failure::Damaged(self::error(other)),
+        }
+    }
+
+    fn into_error(self) -> io::Error {
+        match self {
+            Failure::Damaged(error) | Failure::Locked(error) | Failure::Machine(error) => error,
+        }
+    }
+}
+
+/// The note that a store has to be made again, beside its folder.
+fn note(folder: &Path) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(".rebuild");
+    PathBuf::from(name)
+}
+
+/// Has the next start move the store aside.
+pub(crate) fn mark_damaged(folder: &Path) {
+    let note = note(folder);
+    if let Err(error) = File::create(&note).and_then(|file| file.sync_all()) {
+        tracing::warn!(%error, note = %note.display(), "the next start will try the same index store again");
     }
 }
 
@@ -195,5 +267,41 @@ mod tests {
         let store = SledStore::open(&path).unwrap();
         assert_eq!(store.checkpoint().unwrap(), None);
         assert!(folder.path().join("sled.damaged-1").exists());
+    }
+
+    #[test]
+    fn a_store_that_failed_while_it_was_used_is_moved_aside_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        store.apply(batch()).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        mark_damaged(&path);
+
+        let store = SledStore::open(&path).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), None);
+        drop(store);
+        SledStore::open(&path).unwrap();
+        assert!(folder.path().join("sled.damaged-1").exists());
+        assert!(!folder.path().join("sled.damaged-2").exists());
+    }
+
+    #[test]
+    fn a_store_that_is_in_use_for_a_moment_is_waited_for_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        store.apply(batch()).unwrap();
+        store.flush().unwrap();
+        let second = std::thread::spawn({
+            let path = path.clone();
+            move || SledStore::open(&path).unwrap()
+        });
+        // Whether it has tried by now or not: it gets the store once this one lets go.
+        std::thread::yield_now();
+        drop(store);
+        assert_eq!(second.join().unwrap().checkpoint().unwrap(), batch().checkpoint);
+        assert!(!folder.path().join("sled.damaged-1").exists());
     }
 }

@@ -38,7 +38,8 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         };
         let view = View::new(content.ledger.clone(), None);
         let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
-        let machine = Machine::new(replica, content, None).unwrap();
+        let mut machine = Machine::new(replica, content, None).unwrap();
+        machine.gaps = true;
         Ok((folder, log, machine))
     }
 }

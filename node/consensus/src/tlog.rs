@@ -52,8 +52,27 @@ pub(crate) struct Tlog {
     state: Mutex<State>,
     cache: Mutex<VecDeque<Arc<Bundle>>>,
     full: Notify,
+    written: watch::Sender<Written>,
+    /// One bundle from elsewhere is kept at a time: two readers may ask for the same one.
+    inserting: Mutex<()>,
+}
+
+/// How far the writer is.
+#[derive(Debug, Default)]
+struct Written {
     /// Number of the next bundle to write: all before it are durable here or missing.
-    written: watch::Sender<u64>,
+    next: u64,
+    /// Why nothing more will be written, once that is so.
+    ended: Option<String>,
+}
+
+/// Tells those who wait that the writer has ended, however it ends.
+struct Writing<'a>(&'a Tlog);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.end("its writer stopped");
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +113,8 @@ impl Tlog {
             }),
             cache: Mutex::default(),
             full: Notify::new(),
-            written: watch::channel(0).0,
+            written: watch::channel(Written::default()).0,
+            inserting: Mutex::default(),
         })
     }
 
@@ -131,7 +151,7 @@ impl Tlog {
             state.tail = open.into();
             state.next_write = bundle;
         }
-        self.written.send_replace(bundle);
+        self.written.send_modify(|written| written.next = bundle);
         Ok(())
     }
 
@@ -145,21 +165,48 @@ impl Tlog {
         }
     }
 
-    /// Waits while too many leaves are not in durable bundles yet.
-    pub(crate) async fn room(&self) {
-        let mut written = self.written.subscribe();
-        // The sender lives as long as self.
-        let _ = written.wait_for(|next| self.size() < next * LEAVES + UNWRITTEN).await;
+    /// Waits while too many leaves are not in durable bundles yet. An error when the writer has ended.
+    pub(crate) async fn room(&self) -> io::Result<()> {
+        self.reached(|next| self.size() < next * LEAVES + UNWRITTEN).await
     }
 
-    /// Waits until all bundles below `number` are durable here, or known to be missing.
-    pub(crate) async fn durable(&self, number: u64) {
+    /// Waits until all bundles below `number` are durable here, or known to be missing. An error when the writer has ended.
+    pub(crate) async fn durable(&self, number: u64) -> io::Result<()> {
+        self.reached(|next| next >= number).await
+    }
+
+    async fn reached(&self, enough: impl Fn(u64) -> bool) -> io::Result<()> {
         let mut written = self.written.subscribe();
-        let _ = written.wait_for(|next| *next >= number).await;
+        // The sender lives as long as self.
+        let now = written
+            .wait_for(|written| enough(written.next) || written.ended.is_some())
+            .await
+            .map_err(io::Error::other)?;
+        match &now.ended {
+            Some(why) if !enough(now.next) => Err(io::Error::other(format!("the decision log is not written: {why}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first reason stays.
+    fn end(&self, why: &str) {
+        self.written.send_modify(|written| {
+            written.ended.get_or_insert_with(|| why.to_owned());
+        });
     }
 
     /// Writes full bundles until stopped. An error is final for the node.
     pub(crate) async fn write_bundles(self: Arc<Self>, blocking: Blocking, stop: CancellationToken) -> io::Result<()> {
+        self.written.send_modify(|written| written.ended = None);
+        let _writing = Writing(&self);
+        let result = self.write_full(blocking, &stop).await;
+        if let Err(error) = &result {
+            self.end(&error.to_string());
+        }
+        result
+    }
+
+    async fn write_full(self: &Arc<Self>, blocking: Blocking, stop: &CancellationToken) -> io::Result<()> {
         loop {
             let full = self.full.notified();
             let round = self.next_full();
@@ -169,7 +216,7 @@ impl Tlog {
                     () = stop.cancelled() => return Ok(()),
                 }
             }
-            let log = Arc::clone(&self);
+            let log = Arc::clone(self);
             blocking.run(move || log.write(round)).await?;
         }
     }
@@ -228,7 +275,8 @@ impl Tlog {
                 state.first += LEAVES;
             }
         }
-        self.written.send_modify(|written| *written = (*written).max(next));
+        self.written
+            .send_modify(|written| written.next = written.next.max(next));
         Ok(())
     }
 
@@ -295,6 +343,10 @@ impl Tlog {
 
     /// Keeps a bundle that another node sent and whose proof was checked.
     pub(crate) fn insert(&self, bundle: &Bundle) -> io::Result<()> {
+        let _one = self.inserting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state().present.contains(&bundle.number) {
+            return Ok(());
+        }
         self.disk.publish(&self.path(bundle.number), &bundle.encode())?;
         self.state().present.insert(bundle.number);
         Ok(())
@@ -392,7 +444,7 @@ mod tests {
         for number in log.size()..count {
             log.append(leaf(number));
         }
-        log.durable(count / LEAVES).await;
+        log.durable(count / LEAVES).await.unwrap();
         stop.cancel();
         writer.await.unwrap().unwrap();
     }
@@ -435,11 +487,15 @@ mod tests {
         for number in 0..256 {
             other.append(leaf(number + 1));
         }
-        let error = other
+        let error = Arc::clone(&other)
             .write_bundles(Blocking::Threads, CancellationToken::new())
             .await
             .unwrap_err();
         assert!(error.to_string().contains("differs"), "{error}");
+        // Who waits for the writer learns it.
+        let error = other.durable(1).await.unwrap_err();
+        assert!(error.to_string().contains("differs"), "{error}");
+        assert!(other.room().await.is_ok());
     }
 
     #[tokio::test]

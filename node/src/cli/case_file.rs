@@ -614,6 +614,7 @@ mod tests {
                 }),
                 ..Default::default()
             }),
+            timeline_truncated: false,
             timeline: vec![v1::Event {
                 entry: 11,
                 at_ms: 1_772_366_400_000,

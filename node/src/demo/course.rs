@@ -18,6 +18,8 @@ pub(super) struct Happened {
     pub(super) equipment: String,
     /// The lane, where the event names it.
     pub(super) lane: Option<u32>,
+    /// The lane took the container because it stood before it.
+    pub(super) claimed: bool,
 }
 
 /// What has happened so far.
@@ -57,6 +59,10 @@ impl Course {
                 self.announced.insert(no, event.equipment.clone());
             }
             ("assigned", Some(no), Some(lane)) => {
+                // A claim may take over a call-up that nobody has followed, but not a pass.
+                if event.claimed && !self.scanning.values().any(|scanned| *scanned == no) {
+                    self.on_lane.remove(&no);
+                }
                 self.double_assigned += u64::from(self.on_lane.insert(no, lane).is_some());
             }
             ("pass_started", Some(no), Some(lane)) => {
@@ -168,6 +174,7 @@ mod tests {
                 inspections: inspections.to_vec(),
                 equipment: "X".to_owned(),
                 lane: *lane,
+                claimed: false,
             };
             course.take_in(&happened).unwrap();
         }
@@ -230,6 +237,7 @@ mod tests {
             inspections: vec![1],
             equipment: "X".to_owned(),
             lane: None,
+            claimed: false,
         };
         assert!(course.take_in(&again).is_ok());
         assert_eq!(course.announced(), 1);

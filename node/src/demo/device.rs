@@ -26,6 +26,8 @@ use crate::clock::PortTime;
 
 /// A node pings several times a second; one that is silent for longer is given up.
 const SILENCE: Duration = Duration::from_millis(2500);
+/// Port time that the truck of a container needs which the simulated port did not announce.
+const STRANGER_TRAVEL_MS: u64 = 15 * 60 * 1000;
 /// Messages that may wait for the socket.
 const OUTBOX: usize = 64;
 
@@ -184,10 +186,11 @@ impl Running {
     fn drive_up(&self, equipment: EquipmentId, outbox: mpsc::Sender<pb::DeviceMessage>) {
         let port = self.port.clone();
         tokio::spawn(async move {
+            // A container that is none of ours may stand before another lane, where somebody replays its pass.
             let travel_ms = port
                 .plan
                 .visit(&equipment)
-                .map_or(60_000, portcullis_simulator::Visit::travel_ms);
+                .map_or(STRANGER_TRAVEL_MS, portcullis_simulator::Visit::travel_ms);
             tokio::time::sleep(port.clock.0.real_wait(travel_ms)).await;
             let arrived = DeviceFrame::Message(FromDevice::Arrived { equipment });
             let _ = outbox.send(encode_device_message(&arrived)).await;

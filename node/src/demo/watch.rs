@@ -53,7 +53,9 @@ async fn one_stream(nodes: &Nodes, turn: usize, token: &mut String, events: &mps
     let mut stream = response.into_inner();
     while let Ok(Ok(Some(next))) = timeout(SILENCE, stream.message()).await {
         if let Some(pb::watch_response::Item::Event(event)) = next.item {
+            let claimed = event.kind == "assigned" && event.detail_json.contains("\"claimed\":true");
             let happened = Happened {
+                claimed,
                 entry: event.entry,
                 at_ms: event.at_ms,
                 kind: event.kind,

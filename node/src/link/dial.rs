@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use portcullis_actors::LinkError;
@@ -17,7 +17,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::{ACTOR_WINDOW, DEVICE_WINDOW, HELLO_WITHIN, RemotePort, Speaker, check_hello, close, hello};
+use super::{
+    ACTOR_WINDOW, DEVICE_WINDOW, GREET_EVERY, HELLO_WITHIN, IDLE, RemotePort, Speaker, check_hello, close, hello,
+};
 
 /// Redial delays: quick at first, since a peer usually comes back or was only restarted.
 const BACKOFF: [Duration; 4] = [
@@ -52,6 +54,7 @@ struct Stream {
 struct Attached {
     outgoing: mpsc::Sender<ToDevice>,
     gone: CancellationToken,
+    reason: Arc<OnceLock<String>>,
 }
 
 impl fmt::Debug for Dialer {
@@ -122,11 +125,13 @@ impl Dialer {
         let stream = self.stream()?;
         let attachment = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let gone = CancellationToken::new();
+        let reason = Arc::new(OnceLock::new());
         lock(&stream.attachments).insert(
             attachment,
             Attached {
                 outgoing,
                 gone: gone.clone(),
+                reason: reason.clone(),
             },
         );
         let open = DeviceOpen {
@@ -144,6 +149,7 @@ impl Dialer {
             attachment,
             dialer: self.clone(),
             gone,
+            reason,
         })
     }
 
@@ -221,14 +227,28 @@ async fn run(me: Speaker, inner: &Inner, channel: Channel) -> String {
     });
     *lock(&inner.up) = Some(stream.clone());
     tracing::debug!(peer = %inner.peer, "link is up");
+    let mut greetings = tokio::time::interval(GREET_EVERY);
+    greetings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        match incoming.message().await {
-            Ok(Some(next)) => match decode_frame(next) {
+        let next = tokio::select! {
+            next = tokio::time::timeout(IDLE, incoming.message()) => next,
+            _ = greetings.tick() => {
+                // A full outbox is no silence.
+                let _ = stream.outbox.try_send(hello(me, inner.peer));
+                continue;
+            }
+        };
+        match next {
+            Ok(Ok(Some(next))) => match decode_frame(next) {
                 Ok(frame) => take_in(inner, &stream, frame),
-                Err(invalid) => tracing::warn!(peer = %inner.peer, %invalid, "a frame was ignored"),
+                Err(invalid) => {
+                    tracing::warn!(peer = %inner.peer, %invalid, "a frame could not be read; the link starts again");
+                    return format!("unreadable: {invalid}");
+                }
             },
-            Ok(None) => return "the peer ended it".to_owned(),
-            Err(status) => return status.message().to_owned(),
+            Ok(Ok(None)) => return "the peer ended it".to_owned(),
+            Ok(Err(status)) => return status.message().to_owned(),
+            Err(_) => return format!("nothing came for {} s", IDLE.as_secs()),
         }
     }
 }
@@ -251,14 +271,16 @@ fn take_in(inner: &Inner, stream: &Stream, frame: Frame) {
                 .get(&attachment)
                 .map(|attached| attached.outgoing.clone());
             if outgoing.is_some_and(|outgoing| outgoing.try_send(message).is_err()) {
-                detach(stream, attachment);
+                detach(stream, attachment, "DEVICE_SLOW");
             }
         }
         Frame::DeviceClose { attachment, reason } => {
             tracing::debug!(peer = %inner.peer, reason, "lane gave the device up");
-            detach(stream, attachment);
+            detach(stream, attachment, &reason);
         }
-        Frame::Hello(_) | Frame::Tell(_) | Frame::DeviceOpen(_) | Frame::DeviceIn { .. } => {
+        // The peer greets again so that the stream does not fall silent.
+        Frame::Hello(_) => {}
+        Frame::Tell(_) | Frame::DeviceOpen(_) | Frame::DeviceIn { .. } => {
             tracing::warn!(peer = %inner.peer, "the answering side sent a frame that only the dialling side sends");
         }
     }
@@ -270,8 +292,9 @@ fn grant(credit: &Semaphore, count: u32, window: u32) {
     credit.add_permits((count as usize).min(room));
 }
 
-fn detach(stream: &Stream, attachment: u64) {
+fn detach(stream: &Stream, attachment: u64, reason: &str) {
     if let Some(attached) = lock(&stream.attachments).remove(&attachment) {
+        let _ = attached.reason.set(reason.to_owned());
         attached.gone.cancel();
     }
 }

@@ -9,7 +9,7 @@ mod dial;
 mod serve;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +30,10 @@ const PROTO: u32 = 1;
 const ACTOR_WINDOW: u32 = 512;
 /// Frames of devices that may be under way to one node.
 const DEVICE_WINDOW: u32 = 512;
+/// Both sides greet again this often, so that a stream never falls silent.
+const GREET_EVERY: Duration = Duration::from_secs(5);
+/// A stream on which nothing came for so long is given up.
+const IDLE: Duration = Duration::from_secs(20);
 /// How long the first frame of either side may take.
 const HELLO_WITHIN: Duration = Duration::from_secs(2);
 
@@ -59,6 +63,7 @@ pub struct RemotePort {
     attachment: u64,
     dialer: dial::Dialer,
     gone: CancellationToken,
+    reason: Arc<OnceLock<String>>,
 }
 
 impl Links {
@@ -112,15 +117,19 @@ impl RemotePort {
         self.dialer.device_in(self.attachment, message).await
     }
 
-    /// Ends when the link or the lane gave the device up.
-    pub async fn gone(&self) {
+    /// Resolves with the reason when the link or the lane gave the device up.
+    pub async fn gone(&self) -> String {
         self.gone.cancelled().await;
+        self.reason
+            .get()
+            .cloned()
+            .unwrap_or_else(|| "LANE_HOST_LOST".to_owned())
     }
 }
 
 impl Drop for RemotePort {
     fn drop(&mut self) {
-        self.dialer.close_device(self.attachment, "the device detached");
+        self.dialer.close_device(self.attachment, "DEVICE_DETACHED");
     }
 }
 

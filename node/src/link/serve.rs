@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use portcullis_actors::{Attachment, Refused};
-use portcullis_domain::id::Epoch;
+use portcullis_domain::id::{Epoch, NodeId};
 use portcullis_domain::message::FromDevice;
 use portcullis_proto::internal::v1 as pb;
 use portcullis_proto::internal::v1::link_service_server::LinkService;
@@ -17,7 +17,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ACTOR_WINDOW, DEVICE_WINDOW, HELLO_WITHIN, HostSlot, Speaker, check_hello, close, credit, hello};
+use super::{
+    ACTOR_WINDOW, DEVICE_WINDOW, GREET_EVERY, HELLO_WITHIN, HostSlot, IDLE, Speaker, check_hello, close, credit, hello,
+};
 
 /// Frames that may wait for the socket.
 const OUTBOX: usize = 1024;
@@ -65,6 +67,8 @@ impl LinkService for LinkServer {
                 .map_err(|_| Status::internal("no room for the first frames"))?;
         }
         let serving = Serving {
+            me: self.me,
+            peer: theirs.node,
             host: self.host.clone(),
             outbox,
             devices: BTreeMap::new(),
@@ -83,6 +87,8 @@ impl LinkService for LinkServer {
 
 /// One link that is served.
 struct Serving {
+    me: Speaker,
+    peer: NodeId,
     host: HostSlot,
     outbox: mpsc::Sender<Result<pb::LinkFrame, Status>>,
     devices: BTreeMap<u64, mpsc::Sender<FromDevice>>,
@@ -91,12 +97,26 @@ struct Serving {
 
 impl Serving {
     async fn run(mut self, mut incoming: Streaming<pb::LinkFrame>) {
+        let mut greetings = tokio::time::interval(GREET_EVERY);
+        greetings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let next = match incoming.message().await {
-                Ok(Some(next)) => next,
-                Ok(None) => return,
-                Err(status) => {
-                    tracing::debug!(reason = status.message(), "link ended");
+            let next = tokio::select! {
+                next = tokio::time::timeout(IDLE, incoming.message()) => next,
+                _ = greetings.tick() => {
+                    // A full outbox is no silence.
+                    let _ = self.outbox.try_send(Ok(hello(self.me, self.peer)));
+                    continue;
+                }
+            };
+            let next = match next {
+                Ok(Ok(Some(next))) => next,
+                Ok(Ok(None)) => return,
+                Ok(Err(status)) => {
+                    tracing::debug!(peer = %self.peer, reason = status.message(), "link ended");
+                    return;
+                }
+                Err(_) => {
+                    tracing::debug!(peer = %self.peer, "nothing came on the link, it is given up");
                     return;
                 }
             };
@@ -155,7 +175,7 @@ impl Serving {
     async fn open(&mut self, open: DeviceOpen) -> bool {
         let attachment = open.attachment;
         let Some(host) = self.host.load_full() else {
-            return self.send(close(attachment, "the lane is not here")).await;
+            return self.send(close(attachment, "LANE_NOT_RUNNING")).await;
         };
         let (to_device, mut outgoing) = mpsc::channel(TO_DEVICE);
         let port = match host.attach(Attachment {
@@ -166,9 +186,7 @@ impl Serving {
         }) {
             Ok(port) => port,
             Err(refused) => {
-                return self
-                    .send(close(attachment, &format!("{}: {}", refused.reason, refused.detail)))
-                    .await;
+                return self.send(close(attachment, &refused.reason)).await;
             }
         };
         // Credits bound what is under way over all devices, so this queue never overflows.
@@ -212,7 +230,7 @@ impl Serving {
             if given > 0 {
                 let _ = outbox.send(Ok(credit(Class::Device, given))).await;
             }
-            let _ = outbox.send(Ok(close(attachment, "the lane gave the device up"))).await;
+            let _ = outbox.send(Ok(close(attachment, "LANE_GAVE_UP"))).await;
         });
         true
     }
@@ -227,6 +245,6 @@ impl Serving {
         }
         // Nobody will handle it: its credit goes back at once.
         self.devices.remove(&attachment);
-        self.send(credit(Class::Device, 1)).await && self.send(close(attachment, "the attachment is over")).await
+        self.send(credit(Class::Device, 1)).await && self.send(close(attachment, "LANE_GAVE_UP")).await
     }
 }

@@ -11,6 +11,7 @@ use portcullis_domain::message::{FromDevice, ToDevice};
 use portcullis_domain::outcome::RefusalReason;
 use portcullis_domain::placement::{ActorKey, Placement};
 use portcullis_proto::v1 as pb;
+use portcullis_wire::InvalidField;
 use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_device_message, encode_lane_message};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +26,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_millis(750);
 /// Messages of the lane that may wait for the device.
 const TO_DEVICE: usize = 64;
+/// A device that does not take a message within this time is as good as gone.
+const SEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// A device's way to its lane.
 enum Route {
@@ -33,14 +36,15 @@ enum Route {
 }
 
 impl Route {
-    async fn deliver(&self, message: FromDevice, traceparent: String) -> bool {
+    async fn deliver(&self, message: FromDevice) -> bool {
         match self {
-            Self::Here(port) => port.deliver(message, traceparent).await.is_ok(),
+            Self::Here(port) => port.deliver(message, String::new()).await.is_ok(),
             Self::There(port) => port.deliver(message).await.is_ok(),
         }
     }
 
-    async fn gone(&self) {
+    /// Resolves with the reason when the lane's node gave the device up.
+    async fn gone(&self) -> String {
         match self {
             // The lane closes the channel to the device instead.
             Self::Here(_) => std::future::pending().await,
@@ -68,7 +72,7 @@ impl Gateway {
         let hello = match decode_device_message(first).map_err(|invalid| portcullis_wire::status::invalid(&invalid))? {
             DeviceFrame::Hello(hello) => hello,
             DeviceFrame::Message(_) | DeviceFrame::Pong(_) => {
-                let invalid = portcullis_wire::InvalidField::new("message", "an attached stream starts with hello");
+                let invalid = InvalidField::new("message", "an attached stream starts with hello");
                 return Err(portcullis_wire::status::invalid(&invalid));
             }
         };
@@ -188,64 +192,92 @@ impl Serving {
     async fn run(self, mut incoming: Streaming<pb::DeviceMessage>, mut from_lane: mpsc::Receiver<ToDevice>) {
         let idle = self.gateway.inner.config.limits.stream_idle;
         let mut pings = tokio::time::interval(PING_EVERY);
+        pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = tokio::time::Instant::now();
         let mut changes = self.gateway.inner.consensus.changes();
         let stop = self.gateway.inner.stop.clone();
         let why = loop {
             tokio::select! {
-                () = stop.cancelled() => break "the node is stopping",
-                () = self.route.gone() => break "the lane's node is gone",
-                () = self.out.closed() => break "the device is gone",
+                // What the lane has said goes out before anything ends the attachment.
+                biased;
                 message = from_lane.recv() => {
-                    let Some(message) = message else { break "the lane gave the device up" };
-                    if !self.send(LaneFrame::Message(message)).await {
-                        break "the device is gone";
+                    let Some(message) = message else { break "LANE_GAVE_UP".to_owned() };
+                    let last = matches!(message, ToDevice::Detached { .. });
+                    if !self.send(LaneFrame::Message(message)).await || last {
+                        return;
                     }
                 }
-                message = incoming.message() => {
-                    heard = tokio::time::Instant::now();
-                    match message {
-                        Ok(Some(message)) => match decode_device_message(message) {
-                            Ok(DeviceFrame::Message(message)) => {
-                                if !self.route.deliver(message, String::new()).await {
-                                    break "the lane gave the device up";
-                                }
-                            }
-                            Ok(DeviceFrame::Pong(_)) => {}
-                            Ok(DeviceFrame::Hello(_)) => {
-                                let invalid =
-                                    portcullis_wire::InvalidField::new("hello", "it comes first and only once");
-                                let _ = self.out.send(Err(portcullis_wire::status::invalid(&invalid))).await;
-                                break "the device does not keep to the contract";
-                            }
-                            Err(invalid) => {
-                                let _ = self.out.send(Err(portcullis_wire::status::invalid(&invalid))).await;
-                                break "the device does not keep to the contract";
-                            }
-                        },
-                        Ok(None) | Err(_) => break "the device ended its stream",
+                () = stop.cancelled() => break "NODE_STOPPING".to_owned(),
+                reason = self.route.gone() => {
+                    while let Ok(message) = from_lane.try_recv() {
+                        if !self.send(LaneFrame::Message(message)).await {
+                            return;
+                        }
                     }
+                    break reason;
+                }
+                () = self.out.closed() => return,
+                message = incoming.message() => {
+                    let message = match message {
+                        Ok(Some(message)) => message,
+                        Ok(None) | Err(_) => return,
+                    };
+                    match decode_device_message(message) {
+                        Ok(DeviceFrame::Message(message)) => {
+                            if let Err(why) = self.deliver(message, idle).await {
+                                break why;
+                            }
+                        }
+                        Ok(DeviceFrame::Pong(_)) => {}
+                        Ok(DeviceFrame::Hello(_)) => {
+                            self.refuse(&InvalidField::new("hello", "it comes first and only once")).await;
+                            return;
+                        }
+                        Err(invalid) => {
+                            self.refuse(&invalid).await;
+                            return;
+                        }
+                    }
+                    // Time that the lane took to hear it is not the device's silence.
+                    heard = tokio::time::Instant::now();
                 }
                 _ = pings.tick() => {
                     if heard.elapsed() > idle {
                         let text = format!("nothing came from the device for {} s", idle.as_secs());
-                        let _ = self.out.send(Err(Status::deadline_exceeded(text))).await;
-                        break "the device is silent";
+                        let _ = self.out.send_timeout(Err(Status::deadline_exceeded(text)), SEND_WITHIN).await;
+                        return;
                     }
                     if !self.send(LaneFrame::Ping(self.gateway.next_nonce())).await {
-                        break "the device is gone";
+                        return;
                     }
                 }
                 changed = changes.changed() => {
                     if changed.is_err() || self.moved() {
-                        break "the lane has moved";
+                        break "LANE_MOVED".to_owned();
                     }
                 }
             }
         };
         tracing::debug!(lane = %self.hello.lane, device = %self.hello.device, reason = why, "device detached");
+        let _ = self.send(LaneFrame::Message(ToDevice::Detached { reason: why })).await;
+    }
+
+    /// Waits for room at the lane, but not when that cannot come any more.
+    async fn deliver(&self, message: FromDevice, idle: Duration) -> Result<(), String> {
+        tokio::select! {
+            taken = self.route.deliver(message) => if taken { Ok(()) } else { Err("LANE_GAVE_UP".to_owned()) },
+            reason = self.route.gone() => Err(reason),
+            () = self.gateway.inner.stop.cancelled() => Err("NODE_STOPPING".to_owned()),
+            () = self.out.closed() => Err("DEVICE_GONE".to_owned()),
+            () = tokio::time::sleep(idle) => Err("LANE_OVERLOADED".to_owned()),
+        }
+    }
+
+    /// The device does not keep to the contract.
+    async fn refuse(&self, invalid: &InvalidField) {
         let _ = self
-            .send(LaneFrame::Message(ToDevice::Detached { reason: why.to_owned() }))
+            .out
+            .send_timeout(Err(portcullis_wire::status::invalid(invalid)), SEND_WITHIN)
             .await;
     }
 
@@ -258,7 +290,7 @@ impl Serving {
     /// A device that does not take its messages within seconds is as good as gone.
     async fn send(&self, frame: LaneFrame) -> bool {
         self.out
-            .send_timeout(Ok(encode_lane_message(&frame)), Duration::from_secs(2))
+            .send_timeout(Ok(encode_lane_message(&frame)), SEND_WITHIN)
             .await
             .is_ok()
     }

@@ -63,14 +63,17 @@ impl InspectionService for Gateway {
             }
         };
         let detail = decode_view(request.view, View::Full);
-        let timeline = match detail {
+        let mut timeline = match detail {
             View::Full => self.timeline(inspection.no).await?,
             View::Basic => Vec::new(),
         };
+        let timeline_truncated = timeline.len() > TIMELINE_MAX;
+        timeline.truncate(TIMELINE_MAX);
         Ok(Response::new(pb::GetInspectionResponse {
             inspection: Some(encode(ledger, inspection, detail)),
             read_point: Some(self.read_point(&view, request.linearizable)),
             timeline,
+            timeline_truncated,
         }))
     }
 
@@ -143,7 +146,7 @@ impl Gateway {
         let consensus = &self.inner.consensus;
         let failed = |error: portcullis_consensus::ReadError| super::failed_read(&error);
         let entries = consensus
-            .entries_of_inspection(no, 0, TIMELINE_MAX)
+            .entries_of_inspection(no, 0, TIMELINE_MAX + 1)
             .await
             .map_err(failed)?;
         let mut timeline = Vec::with_capacity(entries.len());

@@ -8,13 +8,16 @@ use portcullis_domain::event::Leaf;
 use portcullis_domain::id::EntryNo;
 use portcullis_proto::v1 as pb;
 use portcullis_wire::watch::WatchFrom;
-use tokio_stream::wrappers::IntervalStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tonic::Status;
 
 use super::Gateway;
 
 /// A watcher hears at least this often: it then knows that it misses nothing and where to resume.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(1);
+/// Events that may wait for a watcher.
+const WAITING: usize = 64;
 
 impl Gateway {
     pub(super) fn follow_events(
@@ -48,7 +51,7 @@ impl Gateway {
         let mut next = start;
         let stop = self.inner.stop.clone();
         let items = stream::select(leaves, ticks).take_until(async move { stop.cancelled().await });
-        Ok(items.filter_map(move |item| {
+        let events = items.filter_map(move |item| {
             // The permit lives as long as the stream.
             let _held = &permit;
             let answer = match item {
@@ -87,8 +90,35 @@ impl Gateway {
                 })
             });
             std::future::ready(answer)
-        }))
+        });
+        Ok(ReceiverStream::new(forward(
+            events,
+            self.inner.config.limits.stream_idle,
+        )))
     }
+}
+
+/// Passes a stream on as long as somebody takes it. A watcher that takes nothing for too long loses its place.
+fn forward(
+    events: impl Stream<Item = Result<pb::WatchResponse, Status>> + Send + 'static,
+    idle: Duration,
+) -> mpsc::Receiver<Result<pb::WatchResponse, Status>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        let mut events = std::pin::pin!(events);
+        loop {
+            let next = tokio::select! {
+                () = sender.closed() => return,
+                next = events.next() => next,
+            };
+            let Some(next) = next else { return };
+            let last = next.is_err();
+            if sender.send_timeout(next, idle).await.is_err() || last {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 enum Item {

@@ -197,7 +197,13 @@ impl Ledger {
     fn claim(&self, key: &ActorKey, no: InspectionNo) -> Result<Decision, Refusal> {
         let (id, lane) = self.own_lane(key)?;
         let case = self.known_inspection(no)?;
-        at_stage(case, matches!(case.stage, Stage::Profiled | Stage::Queued), "waiting")?;
+        // A container that stands before this lane will not come to the one that called it up.
+        let elsewhere = matches!(case.stage, Stage::Assigned { lane } if lane != id);
+        at_stage(
+            case,
+            elsewhere || matches!(case.stage, Stage::Profiled | Stage::Queued),
+            "waiting, or called up to another lane",
+        )?;
         self.takes(lane, case)?;
         if lane.next.is_some() || lane.current.is_some() {
             return Err(busy(id));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{DeviceMark, Ledger};
+use super::{DeviceMark, Ledger, NO_SHOW_AGAIN_MS};
+use crate::command::AbortCause;
 use crate::event::{Actor, Event, Leaf};
 use crate::evidence::Evidence;
 use crate::finding::{Finding, FindingCode};
@@ -162,6 +163,7 @@ impl Ledger {
                 self.change(spot, *inspection, |case| case.stage = Stage::Queued);
             }
             Event::Assigned { inspection, lane, .. } => {
+                self.leave_lane(spot, *inspection);
                 self.change(spot, *inspection, |case| case.stage = Stage::Assigned { lane: *lane });
                 self.change_lane(spot, *lane, |lane| lane.next = Some(*inspection));
             }
@@ -193,7 +195,21 @@ impl Ledger {
                     case.pass_complete = *completes_pass;
                 });
             }
-            Event::Aborted { inspection, .. } => self.requeue(spot, std::slice::from_ref(inspection)),
+            Event::Aborted { inspection, cause, .. } => {
+                let called_up = self
+                    .inspections
+                    .get(inspection)
+                    .is_some_and(|case| matches!(case.stage, Stage::Assigned { .. }));
+                self.requeue(spot, std::slice::from_ref(inspection));
+                if called_up && *cause == AbortCause::TimedOut {
+                    // It never came. As the oldest in the queue it would be called up again at once, and hold the lanes
+                    // up for ever; so others go first for a while, and it may still be claimed when it comes.
+                    self.change(spot, *inspection, |case| {
+                        case.stage = Stage::Profiled;
+                        case.ready_at = spot.at.plus_millis(NO_SHOW_AGAIN_MS);
+                    });
+                }
+            }
             Event::Concluded {
                 inspection,
                 policy,

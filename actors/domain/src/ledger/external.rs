@@ -28,7 +28,8 @@ impl Ledger {
                         format!("{equipment} is not in the port"),
                     )
                 })?;
-                if inspection.stage != Stage::Released {
+                // What customs has taken leaves with customs, and its number is free for another visit then.
+                if !matches!(inspection.stage, Stage::Released | Stage::Seized) {
                     return Err(Refusal::new(
                         RefusalReason::NotReleased,
                         "equipment_id",

@@ -28,6 +28,9 @@ pub const ANSWERS_KEPT_MS: u64 = 24 * 3600 * 1000;
 /// How many outcomes of an actor are remembered, which is also how many commands it may have in flight.
 pub const OUTCOMES_KEPT: u64 = 64;
 
+/// A container that was called up and never came is called up again no sooner than this, milliseconds of log time.
+pub const NO_SHOW_AGAIN_MS: u64 = 15 * 60 * 1000;
+
 /// What applying a command did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Application {

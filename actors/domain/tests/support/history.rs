@@ -297,12 +297,12 @@ impl Driver {
                 self.actor(ActorKey::Lane(lane), body);
             }
             Stage::InPass { .. } => self.conclude(&case),
-            Stage::Released => {
+            Stage::Released | Stage::Seized => {
                 let equipment = case.equipment;
                 self.external(0, ExternalBody::ReportDeparture { equipment });
             }
             Stage::UnderReview | Stage::Held => self.adjudicate(a, b),
-            Stage::Seized | Stage::Departed => {}
+            Stage::Departed => {}
         }
     }
 
