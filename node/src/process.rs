@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwapOption;
 use portcullis_actors::{Host, HostConfig, Identity, Ports};
 use portcullis_config::NodeConfig;
-use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, tcp_connector};
+use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, cluster_of, tcp_connector};
 use portcullis_domain::id::{BootId, ClusterId};
 use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatServiceServer;
 use portcullis_proto::internal::v1::link_service_server::LinkServiceServer;
@@ -286,26 +285,8 @@ fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
             "cluster.id is missing: with several nodes all of them need the same one, for example id = \"{example}\""
         );
     }
-    let path = config.node.data_dir.join("cluster-id");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text
-            .trim()
-            .parse()
-            .with_context(|| format!("{} does not hold a cluster id", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = ClusterId(rand::random());
-            write_new(&path, &id.to_string())?;
-            Ok(id)
-        }
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
-}
-
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("node.data_dir: creating {}", folder.display()))?;
-    }
-    std::fs::write(path, text).with_context(|| format!("node.data_dir: writing {}", path.display()))
+    // What the folder was claimed for at its first start; consensus writes it durably and checks it at each start.
+    Ok(cluster_of(&config.node.data_dir).unwrap_or_else(|| ClusterId(rand::random())))
 }
 
 async fn open_consensus(
