@@ -31,6 +31,8 @@ use crate::services::{Gateway, Parts};
 
 /// The highest cluster version that this program speaks.
 pub const CLUSTER_VERSION: u32 = 1;
+/// How long a process that was declared down stays for answers to what it has sent.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// A process that is declared down sooner after its start waits before it starts again.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// How long open calls may take to finish when the node stops. Streams are ended before; what is left are short calls and
@@ -185,7 +187,11 @@ impl Process {
     pub async fn run_until(mut self, asked: impl Future<Output = ()>) -> anyhow::Result<Ended> {
         let result = tokio::select! {
             () = asked => Ok(Ended::Asked),
-            () = self.declared_down() => Ok(Ended::DeclaredDown),
+            () = self.declared_down() => {
+                // What its actors had in hand gets its answer, which is that they are fenced.
+                tokio::time::sleep(ANSWERS_WITHIN).await;
+                Ok(Ended::DeclaredDown)
+            }
             reason = self.consensus.fatal() => Err(anyhow::anyhow!("the node has to stop: {reason}")),
             ended = &mut self.server => match ended {
                 Ok(Ok(())) => Err(anyhow::anyhow!("the server ended by itself")),

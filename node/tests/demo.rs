@@ -26,7 +26,7 @@ async fn every_container_is_concluded_once_and_alike_whether_the_leader_is_kille
         let containers = &report["containers"];
         assert_eq!(
             (&containers["announced"], &containers["concluded"]),
-            (&40.into(), &40.into()),
+            (&120.into(), &120.into()),
             "{report}"
         );
         for bad in ["lost", "double_concluded", "double_assigned"] {
@@ -42,7 +42,7 @@ async fn every_container_is_concluded_once_and_alike_whether_the_leader_is_kille
             );
         }
         let by_tier = report["decisions"].as_object().unwrap();
-        assert_eq!(by_tier.values().filter_map(Value::as_u64).sum::<u64>(), 40, "{report}");
+        assert_eq!(by_tier.values().filter_map(Value::as_u64).sum::<u64>(), 120, "{report}");
         assert_eq!(report["decisions_sha256"].as_str().unwrap().len(), 64);
         assert_eq!(
             report["decisions_sha256"], plain["decisions_sha256"],
@@ -71,7 +71,7 @@ async fn demo(fault: Option<&str>) -> Value {
         "--lanes",
         "4",
         "--containers",
-        "40",
+        "120",
         "--seed",
         "7",
         "--until-done",

@@ -31,6 +31,8 @@ use crate::clock::{PortTime, unix_ms};
 
 /// A demo that is not ready after this time has failed.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A node that is back and not part of the cluster after this time is reported as it is.
+const REJOIN_WITHIN: Duration = Duration::from_secs(15);
 /// With `--until-done`, a demo in which nothing is concluded for so long has failed.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// How long a node stays away that somebody else ended.
@@ -212,6 +214,7 @@ impl<'a> Demo<'a> {
             }
         }
         announcing.abort();
+        self.rejoined().await;
         self.progress.finish();
         self.report(started, ready_s).await.map(Some)
     }
@@ -244,6 +247,20 @@ impl<'a> Demo<'a> {
             READY_WITHIN.as_secs(),
             self.cluster.dir.display()
         )
+    }
+
+    /// Waits until every node is part of the cluster again: one that was paused first has to learn that it was given up, and
+    /// what it still sends until then is fenced and belongs into the report.
+    async fn rejoined(&self) {
+        let deadline = Instant::now() + REJOIN_WITHIN;
+        while Instant::now() < deadline {
+            if let Ok(status) = self.nodes.status().await
+                && status.nodes.iter().all(|node| node.up)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     fn introduce(&self, ready_s: f64) {
@@ -337,8 +354,8 @@ impl<'a> Demo<'a> {
     async fn report(&mut self, started: Instant, ready_s: f64) -> anyhow::Result<Report> {
         let inspections = self.nodes.inspections().await.context("listing the inspections")?;
         let (by_tier, digest) = decisions(&inspections);
-        let status = self.nodes.status().await.context("reading the status")?;
         let (replicas, replicas_agree) = self.replicas().await;
+        let status = self.nodes.status().await.context("reading the status")?;
         let assessment = Assessment::of(&self.port.plan, |equipment| tier_of(&inspections, equipment));
         let planned = self.port.plan.visits().len();
         let mut faults = self.args.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
