@@ -512,7 +512,9 @@ async fn a_deadline_that_has_passed_leaves_the_outcome_open_and_the_next_try_cer
         first,
         "asked again, the answer is certain, and stays"
     );
-    let read = pb::GetHeadRequest { linearizable: true };
+    let read = pb::GetHeadRequest {
+        consistency: pb::Consistency::Quorum.into(),
+    };
     if let Err(status) = cluster
         .log(follower)
         .get_head(deadline(read, Duration::from_nanos(1)))

@@ -343,7 +343,7 @@ async fn a_container_announced_on_a_follower_is_seen_by_linearizable_reads_every
             target: Some(pb::get_inspection_request::Target::EquipmentId(
                 "msku 123456-5".to_owned(),
             )),
-            linearizable: true,
+            consistency: pb::Consistency::Quorum.into(),
             ..pb::GetInspectionRequest::default()
         };
         let found = cluster
@@ -431,7 +431,7 @@ async fn a_list_comes_in_pages_from_any_node(cluster: &Cluster) {
             equipment_id_prefix: "page".to_owned(),
             page_size: 3,
             page_token,
-            linearizable: true,
+            consistency: pb::Consistency::Quorum.into(),
             ..pb::ListInspectionsRequest::default()
         };
         let node = 1 + pages % 3;
@@ -486,7 +486,7 @@ async fn a_lane_closes_and_opens(cluster: &Cluster) {
         };
         assert!(applied.unwrap().entry.is_some());
         let request = pb::ListLanesRequest {
-            linearizable: true,
+            consistency: pb::Consistency::Quorum.into(),
             ..pb::ListLanesRequest::default()
         };
         let lanes = cluster
@@ -581,11 +581,13 @@ async fn watch(cluster: &Cluster, node: u64, request: pb::WatchRequest, count: u
 
 async fn one_node_of_three_says_that_it_cannot_answer_for_the_cluster(cluster: &Cluster, id: u64) {
     health_is(cluster, id, ServingStatus::NotServing).await;
-    let request = |linearizable| pb::GetHeadRequest { linearizable };
+    let request = |consistency: pb::Consistency| pb::GetHeadRequest {
+        consistency: consistency.into(),
+    };
     // Its own state it tells, and says that it is only that.
     let own = cluster
         .log(id)
-        .get_head(deadline(request(false), CALL))
+        .get_head(deadline(request(pb::Consistency::Local), CALL))
         .await
         .unwrap()
         .into_inner();
@@ -593,7 +595,7 @@ async fn one_node_of_three_says_that_it_cannot_answer_for_the_cluster(cluster: &
     let (mut log, mut inspections) = (cluster.log(id), cluster.inspections(id));
     let write = announce("req-alone", "HLXU2008419", QUIET);
     let (read, written) = tokio::join!(
-        log.get_head(deadline(request(true), Duration::from_secs(8))),
+        log.get_head(deadline(request(pb::Consistency::Quorum), Duration::from_secs(8))),
         inspections.announce(deadline(write, Duration::from_secs(3))),
     );
     assert_eq!(

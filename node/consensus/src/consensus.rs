@@ -53,6 +53,8 @@ pub struct Consensus {
 struct Inner {
     node: u64,
     patience: Duration,
+    /// How long a leader may trust that a quorum has confirmed it.
+    lease: Duration,
     raft: Raft,
     replica: Arc<Replica>,
     proposer: Arc<Proposer>,
@@ -144,6 +146,7 @@ impl Consensus {
             inner: Arc::new(Inner {
                 node: settings.node,
                 patience: settings.patience,
+                lease: settings.timing.lease(),
                 raft: raft.clone(),
                 replica: Arc::clone(&replica),
                 proposer: Arc::clone(&proposer),
@@ -354,6 +357,10 @@ impl Consensus {
         self.inner.index.close();
         let held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(held);
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        self.inner.lease
     }
 
     pub(crate) fn raft(&self) -> &Raft {

@@ -65,6 +65,7 @@ pub use index::OpenStore;
 pub use leadership::Leadership;
 pub use log_store::LogSettings;
 pub use peers::{Connector, MESSAGE_BYTES, tcp_connector, tuned};
+pub use read::Consistency;
 pub use replica::View;
 pub use server::Service;
 pub use settings::{Settings, Timing};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::raft::linearizable_read::LinearizerOption;
 use portcullis_proto::internal::v1 as pb;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -20,19 +21,32 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TRY: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What a read must have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// What this replica has applied.
+    Local,
+    /// Everything that was acknowledged before the read, as the leader's lease vouches. Right as long as the monotonic clocks
+    /// of two nodes run at the same speed to within 10 percent: the leader trusts nine tenths of the time for which a quorum
+    /// has promised not to elect another.
+    Lease,
+    /// Everything that was acknowledged before the read: a quorum confirms that the leader leads. Relies on no clock.
+    Quorum,
+}
+
 impl Consensus {
     /// The ledger as this replica has applied it. Costs nothing; may be behind.
     pub fn view(&self) -> Arc<View> {
         self.replica().view.load_full()
     }
 
-    /// The ledger; when `linearizable`, with everything that was acknowledged anywhere before this call: the leader confirms
-    /// with a quorum that it leads, and this replica catches up to its commit.
+    /// The ledger, with everything that `consistency` promises: the leader says up to where that is, and this replica catches
+    /// up to it.
     ///
     /// # Errors
     /// [`ReadError::NoQuorum`] after 5 s, [`ReadError::Stopped`].
-    pub async fn read(&self, linearizable: bool) -> Result<Arc<View>, ReadError> {
-        if !linearizable {
+    pub async fn read(&self, consistency: Consistency) -> Result<Arc<View>, ReadError> {
+        if consistency == Consistency::Local {
             return Ok(self.view());
         }
         let start = Instant::now();
@@ -45,8 +59,8 @@ impl Consensus {
             let until = deadline.min(Instant::now() + TRY);
             let leader = leadership.borrow_and_update().leader;
             let index = match leader {
-                Some(leader) if leader == self.node() => self.read_index(until).await,
-                Some(leader) => self.read_index_of(leader, until).await,
+                Some(leader) if leader == self.node() => self.read_index(consistency, until).await,
+                Some(leader) => self.read_index_of(leader, consistency, until).await,
                 None => None,
             };
             if let Some(index) = index {
@@ -65,16 +79,26 @@ impl Consensus {
         Err(late())
     }
 
-    /// The index that a read on any node has to wait for, if this node leads and a quorum says so.
-    pub(crate) async fn read_index(&self, until: Instant) -> Option<u64> {
-        let linearizer = timeout_at(until, self.raft().get_read_linearizer(ReadPolicy::ReadIndex)).await;
+    /// The index that a read on any node has to wait for, if this node leads.
+    pub(crate) async fn read_index(&self, consistency: Consistency, until: Instant) -> Option<u64> {
+        let option = match consistency {
+            // A stale lease is renewed by a heartbeat at once, so that the read waits one round and does not fail.
+            Consistency::Lease => LinearizerOption::new(Some(self.lease()), true),
+            Consistency::Local | Consistency::Quorum => LinearizerOption::from(ReadPolicy::ReadIndex),
+        };
+        let linearizer = timeout_at(until, self.raft().get_read_linearizer(option)).await;
         linearizer.ok()?.ok().map(|linearizer| linearizer.read_log_id().index())
     }
 
-    async fn read_index_of(&self, leader: u64, until: Instant) -> Option<u64> {
+    async fn read_index_of(&self, leader: u64, consistency: Consistency, until: Instant) -> Option<u64> {
         let address = address_of(self.raft(), leader)?;
         let mut client = self.peers().client(&address, Class::Control);
-        let request = self.peers().request(leader, pb::ReadIndexRequest {});
+        let request = self.peers().request(
+            leader,
+            pb::ReadIndexRequest {
+                lease: consistency == Consistency::Lease,
+            },
+        );
         let response = timeout_at(until, client.read_index(request)).await;
         response.ok()?.ok().map(|response| response.into_inner().index)
     }

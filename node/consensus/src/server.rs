@@ -24,6 +24,7 @@ use crate::forward::put_answer;
 use crate::ledger::Digest;
 use crate::peers::{MESSAGE_BYTES, PIECE_BYTES};
 use crate::proposer::Answer;
+use crate::read::Consistency;
 use crate::snapshot::SnapshotFile;
 use crate::types::Vote;
 use crate::wire::{self, WireError};
@@ -185,7 +186,15 @@ impl RaftService for Service {
 
     async fn read_index(&self, request: Request<pb::ReadIndexRequest>) -> Reply<pb::ReadIndexResponse> {
         self.check(&request)?;
-        match self.consensus.read_index(Instant::now() + READ_INDEX).await {
+        let consistency = match request.get_ref().lease {
+            true => Consistency::Lease,
+            false => Consistency::Quorum,
+        };
+        match self
+            .consensus
+            .read_index(consistency, Instant::now() + READ_INDEX)
+            .await
+        {
             Some(index) => Ok(Response::new(pb::ReadIndexResponse { index })),
             None => Err(Status::unavailable("this node does not lead or has no quorum")),
         }

@@ -38,6 +38,14 @@ impl Timing {
     };
 }
 
+impl Timing {
+    /// How long a leader serves reads after a quorum confirmed it: nine tenths of the time for which the others have promised
+    /// not to elect another one, so that clocks may differ in speed by a tenth.
+    pub(crate) fn lease(&self) -> Duration {
+        self.election_max * 9 / 10
+    }
+}
+
 impl Default for Timing {
     /// Also good for several nodes on one small machine: a new leader about 1 s after the old one died.
     fn default() -> Self {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use portcullis_consensus::{
-    Agreement, Consensus, Disk, DiskFile, Member, OpenError, ProposeError, ReadError, Reason, Settings, StdDisk,
-    tcp_connector,
+    Agreement, Consensus, Consistency, Disk, DiskFile, Member, OpenError, ProposeError, ReadError, Reason, Settings,
+    StdDisk, tcp_connector,
 };
 use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
 use portcullis_domain::id::{BootId, ClusterId, NodeId, Timestamp};
@@ -252,7 +252,7 @@ async fn a_restart_from_disk_keeps_everything_and_following_has_no_gap() {
     cluster.kill(0).await;
     cluster.start(0).await;
     let node = cluster.at(0);
-    node.read(true).await.unwrap();
+    node.read(Consistency::Quorum).await.unwrap();
     assert_eq!((node.view().log_size, node.view().root), (size, root));
     assert_eq!(node.view().ledger.nodes().count(), 600);
     assert_eq!(all_entries(node).await, before);
@@ -275,7 +275,7 @@ async fn a_restart_from_disk_keeps_everything_and_following_has_no_gap() {
     ));
     cluster.kill(0).await;
     cluster.start(0).await;
-    let view = cluster.at(0).read(true).await.unwrap();
+    let view = cluster.at(0).read(Consistency::Quorum).await.unwrap();
     assert_eq!(view.log_size, 901);
 }
 
@@ -339,7 +339,7 @@ async fn losing_the_leader_loses_no_acknowledged_command() {
     }
     assert!(acknowledged.len() > 100);
     for node in cluster.running() {
-        let view = node.read(true).await.unwrap();
+        let view = node.read(Consistency::Quorum).await.unwrap();
         for number in &acknowledged {
             assert!(view.ledger.node(NodeId(*number)).is_some(), "command {number} is lost");
         }
@@ -380,7 +380,7 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
         .unwrap();
     assert_eq!(cluster.leader().await, away);
     propose_ups(cluster.at(leader), 5000..5010).await;
-    let seen = cluster.at((leader + 2) % 3).read(true).await.unwrap();
+    let seen = cluster.at((leader + 2) % 3).read(Consistency::Quorum).await.unwrap();
     assert!(seen.ledger.node(NodeId(5009)).is_some());
 }
 
@@ -389,7 +389,7 @@ async fn without_a_quorum_everything_answers_in_time_and_nothing_is_applied() {
     let mut cluster = Cluster::of(3).await;
     let leader = cluster.leader().await;
     propose_ups(cluster.at((leader + 1) % 3), 1..50).await;
-    let size = cluster.at(leader).read(true).await.unwrap().log_size;
+    let size = cluster.at(leader).read(Consistency::Quorum).await.unwrap().log_size;
     for at in [(leader + 1) % 3, (leader + 2) % 3] {
         cluster.kill(at).await;
     }
@@ -424,7 +424,10 @@ async fn without_a_quorum_everything_answers_in_time_and_nothing_is_applied() {
         ),
         "{answer:?}"
     );
-    assert!(matches!(node.read(true).await, Err(ReadError::NoQuorum { .. })));
+    assert!(matches!(
+        node.read(Consistency::Quorum).await,
+        Err(ReadError::NoQuorum { .. })
+    ));
     assert!(start.elapsed() < DEADLINE);
     assert_eq!(node.view().log_size, size);
 }
@@ -508,7 +511,7 @@ async fn a_damaged_snapshot_is_named_and_the_one_before_it_takes_its_place_when_
     // The log is kept long enough to reach back to the one before it.
     std::fs::remove_file(&file).unwrap();
     cluster.start(0).await;
-    assert_eq!(cluster.at(0).read(true).await.unwrap().log_size, 391);
+    assert_eq!(cluster.at(0).read(Consistency::Quorum).await.unwrap().log_size, 391);
     cluster.at(0).shutdown().await;
     cluster.kill(0).await;
 
@@ -579,7 +582,7 @@ async fn an_unfinished_record_at_the_end_of_the_log_is_cut_and_other_damage_refu
     torn.truncate(at + 7);
     std::fs::write(&file, &torn).unwrap();
     cluster.start(0).await;
-    assert_eq!(cluster.at(0).read(true).await.unwrap().log_size, 391);
+    assert_eq!(cluster.at(0).read(Consistency::Quorum).await.unwrap().log_size, 391);
     cluster.at(0).shutdown().await;
     cluster.kill(0).await;
 
@@ -656,7 +659,7 @@ async fn a_node_joins_as_a_learner_becomes_a_voter_and_another_leaves() {
     let node = cluster.at(leader);
     propose_ups(node, 300..600).await;
     let joined = cluster.at(3);
-    let view = joined.read(true).await.unwrap();
+    let view = joined.read(Consistency::Quorum).await.unwrap();
     assert_eq!(view.ledger.nodes().count(), 600);
     assert_eq!(joined.status().voters.into_keys().collect::<BTreeSet<_>>(), voters);
     cluster.same_everywhere(leader).await;
@@ -699,7 +702,10 @@ async fn handing_leadership_over_fails_no_request() {
     let (number, longest) = writer.await.unwrap();
     eprintln!("{number} commands, the longest took {} ms", longest.as_millis());
     assert!(longest < Duration::from_secs(5));
-    assert_eq!(seen.read(true).await.unwrap().ledger.nodes().count(), number as usize);
+    assert_eq!(
+        seen.read(Consistency::Quorum).await.unwrap().ledger.nodes().count(),
+        number as usize
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -800,5 +806,8 @@ async fn a_disk_that_fails_stops_the_node_and_says_why() {
         propose(&node.consensus, up(1)).await,
         Err(ProposeError::Stopped { .. })
     ));
-    assert_eq!(node.consensus.read(true).await.unwrap_err(), ReadError::Stopped);
+    assert_eq!(
+        node.consensus.read(Consistency::Quorum).await.unwrap_err(),
+        ReadError::Stopped
+    );
 }

@@ -46,7 +46,7 @@ pub(super) async fn ls(cluster: &Cluster, output: &mut Output, wanted: Wanted) -
             equipment_id_prefix: wanted.equipment.clone().unwrap_or_default(),
             page_size: u32::try_from(PAGE.min(limit - inspections.len())).unwrap_or(u32::MAX),
             page_token,
-            linearizable: false,
+            consistency: v1::Consistency::Local.into(),
             view: v1::InspectionView::Basic as i32,
         };
         let page = cluster
@@ -162,7 +162,7 @@ pub(super) async fn get(
 ) -> Result<v1::GetInspectionResponse, Failure> {
     let request = v1::GetInspectionRequest {
         target: Some(target),
-        linearizable: false,
+        consistency: v1::Consistency::Local.into(),
         view: view as i32,
     };
     cluster

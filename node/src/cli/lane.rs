@@ -28,7 +28,7 @@ pub(super) async fn get(cluster: &Cluster, terminal: String) -> Result<v1::ListL
         .ask(Asked::Read, async |channel, limit| {
             let request = v1::ListLanesRequest {
                 terminal: terminal.clone(),
-                linearizable: false,
+                consistency: v1::Consistency::Local.into(),
             };
             LaneServiceClient::new(channel).list_lanes(timed(request, limit)).await
         })

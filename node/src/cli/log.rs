@@ -40,7 +40,12 @@ pub(super) async fn get_head(cluster: &Cluster) -> Result<v1::GetHeadResponse, F
     cluster
         .ask(Asked::Read, async |channel, limit| {
             LogServiceClient::new(channel)
-                .get_head(timed(v1::GetHeadRequest { linearizable: false }, limit))
+                .get_head(timed(
+                    v1::GetHeadRequest {
+                        consistency: v1::Consistency::Local.into(),
+                    },
+                    limit,
+                ))
                 .await
         })
         .await

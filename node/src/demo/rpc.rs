@@ -101,7 +101,7 @@ async fn list(channel: Channel) -> Result<Vec<pb::Inspection>, Status> {
         let request = pb::ListInspectionsRequest {
             page_size: 500,
             page_token,
-            linearizable: true,
+            consistency: pb::Consistency::Quorum.into(),
             view: pb::InspectionView::Basic.into(),
             ..pb::ListInspectionsRequest::default()
         };

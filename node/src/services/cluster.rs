@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use portcullis_consensus::Consistency;
 use portcullis_domain::id::{BootId, NodeId, Timestamp};
 use portcullis_domain::inspection::Stage;
 use portcullis_domain::placement::NodeRecord;
@@ -51,7 +52,7 @@ impl ClusterService for Gateway {
                 .collect(),
             port_time_ms: inner.port_time.now().0,
             port_speed_permille: speed_permille(inner.port_time.0.speed),
-            read_point: Some(self.read_point(&view, false)),
+            read_point: Some(self.read_point(&view, Consistency::Local)),
             has_quorum: *inner.beats.quorum().borrow(),
         }))
     }

@@ -13,7 +13,7 @@ use portcullis_proto::v1::inspection_service_server::InspectionService;
 use portcullis_wire::inspection::{View, decode_view, encode_inspection};
 use tonic::{Request, Response, Status};
 
-use super::{Asked, Gateway};
+use super::{Asked, Gateway, Viewed};
 
 /// The most events that the timeline of one answer has.
 const TIMELINE_MAX: usize = 500;
@@ -21,6 +21,7 @@ const TIMELINE_MAX: usize = 500;
 #[tonic::async_trait]
 impl InspectionService for Gateway {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchResponse, Status>> + Send>>;
+    type SubmitStream = super::submit::Answers;
 
     async fn announce(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
         let asked = Asked::of(self, &request);
@@ -36,7 +37,7 @@ impl InspectionService for Gateway {
         request: Request<pb::GetInspectionRequest>,
     ) -> Result<Response<pb::GetInspectionResponse>, Status> {
         let request = request.into_inner();
-        let view = self.view(request.linearizable).await?;
+        let Viewed { view, read_point } = self.view(request.consistency).await?;
         let ledger = &view.ledger;
         let inspection = match request.target {
             Some(pb::get_inspection_request::Target::Inspection(no)) => {
@@ -71,7 +72,7 @@ impl InspectionService for Gateway {
         timeline.truncate(TIMELINE_MAX);
         Ok(Response::new(pb::GetInspectionResponse {
             inspection: Some(encode(ledger, inspection, detail)),
-            read_point: Some(self.read_point(&view, request.linearizable)),
+            read_point: Some(read_point),
             timeline,
             timeline_truncated,
         }))
@@ -81,9 +82,11 @@ impl InspectionService for Gateway {
         &self,
         request: Request<pb::ListInspectionsRequest>,
     ) -> Result<Response<pb::ListInspectionsResponse>, Status> {
-        let query = portcullis_wire::watch::decode_list(request.into_inner(), self.inner.cluster)
+        let request = request.into_inner();
+        let consistency = request.consistency;
+        let query = portcullis_wire::watch::decode_list(request, self.inner.cluster)
             .map_err(|unusable| portcullis_wire::status::unusable("page_token", &unusable))?;
-        let view = self.view(query.linearizable).await?;
+        let Viewed { view, read_point } = self.view(consistency).await?;
         let first = InspectionNo(query.after.map_or(0, |after| after.0.saturating_add(1)));
         // One more than the page tells whether there is a next one.
         let mut found: Vec<_> = view
@@ -104,13 +107,20 @@ impl InspectionService for Gateway {
                 .map(|inspection| encode(&view.ledger, inspection, query.view))
                 .collect(),
             next_page_token,
-            read_point: Some(self.read_point(&view, query.linearizable)),
+            read_point: Some(read_point),
         }))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let stream = self.follow_events(request.into_inner())?;
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn submit(
+        &self,
+        request: Request<tonic::Streaming<pb::SubmitRequest>>,
+    ) -> Result<Response<Self::SubmitStream>, Status> {
+        Ok(Response::new(self.take_batches(request)))
     }
 
     async fn adjudicate(

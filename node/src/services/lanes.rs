@@ -9,7 +9,7 @@ use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::lane_service_server::LaneService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Asked, Gateway};
+use super::{Asked, Gateway, Viewed};
 
 #[tonic::async_trait]
 impl LaneService for Gateway {
@@ -64,7 +64,7 @@ impl LaneService for Gateway {
         request: Request<pb::ListLanesRequest>,
     ) -> Result<Response<pb::ListLanesResponse>, Status> {
         let request = request.into_inner();
-        let view = self.view(request.linearizable).await?;
+        let Viewed { view, read_point } = self.view(request.consistency).await?;
         let ledger = &view.ledger;
         let lanes = ledger
             .lanes()
@@ -80,7 +80,7 @@ impl LaneService for Gateway {
             .collect();
         Ok(Response::new(pb::ListLanesResponse {
             lanes,
-            read_point: Some(self.read_point(&view, request.linearizable)),
+            read_point: Some(read_point),
         }))
     }
 }

@@ -7,18 +7,17 @@ use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::log_service_server::LogService;
 use tonic::{Request, Response, Status};
 
-use super::Gateway;
+use super::{Gateway, Viewed};
 
 #[tonic::async_trait]
 impl LogService for Gateway {
     async fn get_head(&self, request: Request<pb::GetHeadRequest>) -> Result<Response<pb::GetHeadResponse>, Status> {
-        let linearizable = request.into_inner().linearizable;
-        let view = self.view(linearizable).await?;
+        let Viewed { view, read_point } = self.view(request.into_inner().consistency).await?;
         Ok(Response::new(pb::GetHeadResponse {
             cluster_id: self.inner.cluster.to_string(),
             size: view.log_size,
             root: view.root.0.to_vec().into(),
-            read_point: Some(self.read_point(&view, linearizable)),
+            read_point: Some(read_point),
         }))
     }
 

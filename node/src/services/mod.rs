@@ -6,6 +6,7 @@ mod cluster;
 mod inspections;
 mod lanes;
 mod log;
+mod submit;
 mod watch;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_config::NodeConfig;
-use portcullis_consensus::{Consensus, View};
+use portcullis_consensus::{Consensus, Consistency, View};
 use portcullis_domain::command::{CommandBody, ExternalCommand};
 use portcullis_domain::id::{BootId, ClusterId};
 use portcullis_domain::outcome::{Applied, Outcome, Refusal, RefusalReason};
@@ -110,26 +111,44 @@ impl Gateway {
         }
     }
 
-    /// A view that is recent, or one that contains every write acknowledged before.
-    async fn view(&self, linearizable: bool) -> Result<Arc<View>, Status> {
-        self.inner
-            .consensus
-            .read(linearizable)
-            .await
-            .map_err(|error| failed_read(&error))
+    /// A view that has seen what the request says it must have.
+    async fn view(&self, consistency: i32) -> Result<Viewed, Status> {
+        let consistency = decode_consistency(consistency)?;
+        let read = self.inner.consensus.read(consistency).await;
+        let view = read.map_err(|error| failed_read(&error))?;
+        let read_point = self.read_point(&view, consistency);
+        Ok(Viewed { view, read_point })
     }
 
-    fn read_point(&self, view: &View, linearizable: bool) -> pb::ReadPoint {
+    fn read_point(&self, view: &View, consistency: Consistency) -> pb::ReadPoint {
         pb::ReadPoint {
             node: self.inner.config.node.id.0,
             command_number: view.ledger.number().0,
             log_size: view.log_size,
-            linearizable,
+            linearizable: consistency != Consistency::Local,
         }
     }
 
     fn next_nonce(&self) -> u64 {
         self.inner.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What a read sees, and as of when.
+struct Viewed {
+    view: Arc<View>,
+    read_point: pb::ReadPoint,
+}
+
+fn decode_consistency(value: i32) -> Result<Consistency, Status> {
+    match pb::Consistency::try_from(value) {
+        Ok(pb::Consistency::Unspecified | pb::Consistency::Local) => Ok(Consistency::Local),
+        Ok(pb::Consistency::Lease) => Ok(Consistency::Lease),
+        Ok(pb::Consistency::Quorum) => Ok(Consistency::Quorum),
+        Err(_) => Err(portcullis_wire::status::invalid(&portcullis_wire::InvalidField::new(
+            "consistency",
+            format!("{value} is none of 1 local, 2 lease, 3 quorum"),
+        ))),
     }
 }
 

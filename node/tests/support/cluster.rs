@@ -212,7 +212,7 @@ impl Cluster {
         eventually("the inspection is read", async || {
             let request = pb::GetInspectionRequest {
                 target: Some(pb::get_inspection_request::Target::Inspection(number)),
-                linearizable: true,
+                consistency: pb::Consistency::Quorum.into(),
                 ..pb::GetInspectionRequest::default()
             };
             call(self.inspections(node).get_inspection(deadline(request, CALL))).await
@@ -238,7 +238,12 @@ impl Cluster {
         eventually("all nodes have the same log", async || {
             let mut heads = Vec::new();
             for id in self.nodes.keys() {
-                let request = deadline(pb::GetHeadRequest { linearizable: true }, CALL);
+                let request = deadline(
+                    pb::GetHeadRequest {
+                        consistency: pb::Consistency::Quorum.into(),
+                    },
+                    CALL,
+                );
                 heads.push(call(self.log(*id).get_head(request)).await?);
             }
             let same = heads

@@ -139,8 +139,6 @@ pub struct ListQuery {
     pub page_size: usize,
     /// Only those after this one.
     pub after: Option<InspectionNo>,
-    /// See every write acknowledged before.
-    pub linearizable: bool,
     /// How much of each.
     pub view: View,
 }
@@ -207,7 +205,6 @@ pub fn decode_list(request: pb::ListInspectionsRequest, cluster: ClusterId) -> R
         prefix,
         page_size,
         after,
-        linearizable: request.linearizable,
         view: decode_view(request.view, View::Basic),
     })
 }
