@@ -128,7 +128,11 @@ impl Placement {
                     homes.push(Home {
                         node,
                         boot: record.boot,
-                        capacity: record.capacity,
+                        capacity: if ledger.carries_nothing(node) {
+                            0
+                        } else {
+                            record.capacity
+                        },
                         suspect: !is_me && liveness.is_suspect(node, record.boot, now),
                     });
                 }

@@ -5,8 +5,8 @@ use crate::equipment::EquipmentId;
 use crate::evidence::Evidence;
 use crate::fusion::Verdict;
 use crate::id::{
-    BootId, ClusterId, CommandNo, Digest, Epoch, InspectionNo, LaneId, NodeId, PassNo, Principal, RequestId, Sequence,
-    SourceId, Timestamp,
+    BootId, ClusterId, CommandNo, Digest, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo, Principal,
+    RequestId, Sequence, SourceId, Timestamp,
 };
 use crate::inspection::Ruling;
 use crate::lane::LaneSpec;
@@ -97,12 +97,39 @@ pub enum ExternalBody {
         /// Which.
         policy: Digest,
     },
+    /// A data folder asks for a node id, or says that its node is reached elsewhere from now on.
+    AddNode {
+        /// The id it would like; without one the ledger takes a fresh one.
+        wanted: Option<NodeId>,
+        /// A fresh id is above this one: the highest member that the proposer knows, who may never have come up.
+        above: NodeId,
+        /// The folder.
+        incarnation: Incarnation,
+        /// Where its node is reached, `host:port`.
+        address: String,
+    },
+    /// A node is to give its actors away and get no others.
+    DrainNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// A drained node may carry actors again.
+    UndrainNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node is to leave the cluster for good.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+    },
 }
 
 canonical!(enum ExternalBody {
     1 => Announce(announcement), 2 => Adjudicate { inspection, ruling, reason }, 3 => ReportDeparture { equipment },
     4 => OpenLane { lane }, 5 => CloseLane { lane }, 6 => DefineLane(spec), 7 => AddPolicy(policy),
-    8 => ActivatePolicy { policy }
+    8 => ActivatePolicy { policy }, 9 => AddNode { wanted, above, incarnation, address }, 10 => DrainNode { node },
+    11 => UndrainNode { node }, 12 => RemoveNode { node }
 });
 
 /// A command of an actor. Fenced by epoch, deduplicated by sequence number.
@@ -282,9 +309,30 @@ pub enum ClusterCommand {
         /// The version.
         version: u32,
     },
+    /// A member says which data folder it has, and where it is reached.
+    Enrol {
+        /// Which node.
+        node: NodeId,
+        /// Its folder.
+        incarnation: Incarnation,
+        /// Where it is reached, `host:port`.
+        address: String,
+    },
+    /// The first command of a cluster that goes on from a backup of another.
+    Restore {
+        /// The new cluster's id.
+        cluster: ClusterId,
+        /// The cluster that was backed up.
+        former: ClusterId,
+        /// How long its decision log was.
+        size: u64,
+        /// The root over it.
+        root: Digest,
+    },
 }
 
 canonical!(enum ClusterCommand {
     1 => Found { cluster, policy }, 2 => NodeUp { node, boot, expect, capacity, version }, 3 => NodeDown { node, boot },
-    4 => Place { key, expect, node, boot }, 5 => HandOver { key, expect, node, boot }, 6 => ActivateVersion { version }
+    4 => Place { key, expect, node, boot }, 5 => HandOver { key, expect, node, boot }, 6 => ActivateVersion { version },
+    7 => Enrol { node, incarnation, address }, 8 => Restore { cluster, former, size, root }
 });

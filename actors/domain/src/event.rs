@@ -9,8 +9,8 @@ use crate::evidence::Evidence;
 use crate::finding::Finding;
 use crate::fusion::Verdict;
 use crate::id::{
-    BootId, ClusterId, CommandNo, Digest, Epoch, InspectionNo, LaneId, NodeId, PassNo, Principal, RequestId, SourceId,
-    Timestamp,
+    BootId, ClusterId, CommandNo, Digest, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo, Principal,
+    RequestId, SourceId, Timestamp,
 };
 use crate::inspection::Ruling;
 use crate::lane::LaneSpec;
@@ -240,6 +240,41 @@ pub enum Event {
         /// Which container.
         equipment: EquipmentId,
     },
+    /// A node id was bound to a data folder, or its node is reached elsewhere.
+    NodeEnrolled {
+        /// Which node.
+        node: NodeId,
+        /// Its folder.
+        incarnation: Incarnation,
+        /// Where it is reached, `host:port`.
+        address: String,
+    },
+    /// A node gives its actors away and gets no others.
+    NodeDrained {
+        /// Which.
+        node: NodeId,
+    },
+    /// A drained node may carry actors again.
+    NodeUndrained {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node leaves the cluster for good.
+    NodeRemoved {
+        /// Which.
+        node: NodeId,
+    },
+    /// A new cluster goes on from a backup. Its nodes start anew; everything else is as it was.
+    Restored {
+        /// The new cluster.
+        cluster: ClusterId,
+        /// The cluster that was backed up.
+        former: ClusterId,
+        /// How long its decision log was.
+        size: u64,
+        /// The root over it.
+        root: Digest,
+    },
 }
 
 canonical!(enum Event {
@@ -254,7 +289,9 @@ canonical!(enum Event {
     26 => EvidenceRecorded { inspection, pass, evidence, completes_pass }, 27 => Aborted { inspection, lane, cause },
     28 => Concluded { inspection, equipment, policy, evidence, verdict },
     29 => EvidenceAfterConclusion { inspection, evidence, reopened },
-    30 => Adjudicated { inspection, equipment, ruling, reason }, 31 => Departed { inspection, equipment }
+    30 => Adjudicated { inspection, equipment, ruling, reason }, 31 => Departed { inspection, equipment },
+    40 => NodeEnrolled { node, incarnation, address }, 41 => NodeDrained { node }, 42 => NodeUndrained { node },
+    43 => NodeRemoved { node }, 44 => Restored { cluster, former, size, root }
 });
 
 /// What an event is about, for indexes and filters.
@@ -294,6 +331,11 @@ impl Event {
             Self::EvidenceAfterConclusion { .. } => "evidence_after_conclusion",
             Self::Adjudicated { .. } => "adjudicated",
             Self::Departed { .. } => "departed",
+            Self::NodeEnrolled { .. } => "node_enrolled",
+            Self::NodeDrained { .. } => "node_drained",
+            Self::NodeUndrained { .. } => "node_undrained",
+            Self::NodeRemoved { .. } => "node_removed",
+            Self::Restored { .. } => "restored",
         }
     }
 
@@ -350,7 +392,12 @@ impl Event {
             Self::Founded { .. }
             | Self::VersionActivated { .. }
             | Self::PolicyAdded { .. }
-            | Self::PolicyActivated { .. } => Subjects::default(),
+            | Self::PolicyActivated { .. }
+            | Self::NodeEnrolled { .. }
+            | Self::NodeDrained { .. }
+            | Self::NodeUndrained { .. }
+            | Self::NodeRemoved { .. }
+            | Self::Restored { .. } => Subjects::default(),
         }
     }
 }

@@ -137,6 +137,12 @@ pub struct ClusterId(pub [u8; 16]);
 
 canonical!(newtype ClusterId);
 
+/// One life of a node's data folder, random when the folder is made. A node id belongs to one incarnation for good.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub [u8; 16]);
+
+canonical!(newtype Incarnation);
+
 /// A SHA-256 value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
@@ -190,6 +196,7 @@ macro_rules! hex_id {
     };
 }
 hex_id!(ClusterId, 16);
+hex_id!(Incarnation, 16);
 hex_id!(Digest, 32);
 
 /// The longest label, in characters.

@@ -26,4 +26,5 @@ pub mod outcome;
 pub mod placement;
 pub mod policy;
 pub mod reading;
+pub mod roster;
 pub mod schedule;

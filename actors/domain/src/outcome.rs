@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::codec::canonical;
-use crate::id::{CommandNo, EntryNo, Epoch, InspectionNo, PassNo};
+use crate::id::{CommandNo, EntryNo, Epoch, InspectionNo, NodeId, PassNo};
 
 /// The result of a command, the same on every replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +61,16 @@ pub enum Answer {
         /// Its number.
         pass: PassNo,
     },
+    /// This is the node.
+    Node {
+        /// Its id.
+        node: NodeId,
+    },
 }
 
-canonical!(enum Answer { 1 => Done, 2 => Inspection { inspection, known }, 3 => Placed { epoch }, 4 => Pass { pass } });
+canonical!(enum Answer {
+    1 => Done, 2 => Inspection { inspection, known }, 3 => Placed { epoch }, 4 => Pass { pass }, 5 => Node { node }
+});
 
 macro_rules! reasons {
     ($($tag:literal $variant:ident $text:literal $doc:literal),* $(,)?) => {
@@ -121,6 +128,10 @@ reasons! {
     26 VersionNotActive "VERSION_NOT_ACTIVE" "Not every node knows this version yet.",
     27 NotReleased "NOT_RELEASED" "The container is not free to leave.",
     28 TooMany "TOO_MANY" "A limit on how many there may be is reached.",
+    29 NodeIdUsed "NODE_ID_USED" "The node id belongs to another data folder.",
+    30 NodeRemoved "NODE_REMOVED" "The node was removed from the cluster and does not come back.",
+    31 QuorumAtRisk "QUORUM_AT_RISK" "Without this node too few voters would be up, or none.",
+    32 LogAtRisk "LOG_AT_RISK" "The rest of the cluster does not hold the whole decision log yet.",
 }
 
 impl fmt::Display for RefusalReason {

@@ -18,8 +18,8 @@ use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRan
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::fusion::{Reason, Verdict};
 use portcullis_domain::id::{
-    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, NodeId, PassNo, Principal, RequestId,
-    SampleNo, Sequence, SourceId, TerminalId, Timestamp,
+    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo,
+    Principal, RequestId, SampleNo, Sequence, SourceId, TerminalId, Timestamp,
 };
 use portcullis_domain::inspection::Ruling;
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
@@ -34,6 +34,7 @@ const AT: Timestamp = Timestamp(1_767_225_600_000);
 const INSPECTION: InspectionNo = InspectionNo(70);
 const LANE: LaneId = LaneId(3);
 const CLUSTER: ClusterId = ClusterId([0xc1; 16]);
+const INCARNATION: Incarnation = Incarnation([0xf1; 16]);
 
 // Samples. Every option is taken once and left out once, every list has an element, so that each field shows.
 
@@ -355,6 +356,20 @@ fn events() -> Vec<Event> {
             inspection,
             equipment: equipment(),
         },
+        Event::NodeEnrolled {
+            node,
+            incarnation: INCARNATION,
+            address: "127.0.0.1:7401".to_owned(),
+        },
+        Event::NodeDrained { node },
+        Event::NodeUndrained { node },
+        Event::NodeRemoved { node },
+        Event::Restored {
+            cluster: ClusterId([8; 16]),
+            former: CLUSTER,
+            size: 9,
+            root: Digest([0xd0; 32]),
+        },
     ]
 }
 
@@ -383,6 +398,11 @@ fn kind_of_event(event: &Event) -> usize {
         Event::EvidenceAfterConclusion { .. } => 19,
         Event::Adjudicated { .. } => 20,
         Event::Departed { .. } => 21,
+        Event::NodeEnrolled { .. } => 22,
+        Event::NodeDrained { .. } => 23,
+        Event::NodeUndrained { .. } => 24,
+        Event::NodeRemoved { .. } => 25,
+        Event::Restored { .. } => 26,
     }
 }
 
@@ -428,6 +448,15 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         7 => ExternalBody::ActivatePolicy {
             policy: Digest([0xe0; 32]),
         },
+        8 => ExternalBody::AddNode {
+            wanted: Some(NodeId(4)),
+            above: NodeId(3),
+            incarnation: INCARNATION,
+            address: "127.0.0.1:7404".to_owned(),
+        },
+        9 => ExternalBody::DrainNode { node: NodeId(2) },
+        10 => ExternalBody::UndrainNode { node: NodeId(2) },
+        11 => ExternalBody::RemoveNode { node: NodeId(2) },
         _ => return None,
     };
     let name = match &body {
@@ -439,6 +468,10 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         ExternalBody::DefineLane(_) => "define_lane",
         ExternalBody::AddPolicy(_) => "add_policy",
         ExternalBody::ActivatePolicy { .. } => "activate_policy",
+        ExternalBody::AddNode { .. } => "add_node",
+        ExternalBody::DrainNode { .. } => "drain_node",
+        ExternalBody::UndrainNode { .. } => "undrain_node",
+        ExternalBody::RemoveNode { .. } => "remove_node",
     };
     Some((name, body))
 }
@@ -518,6 +551,17 @@ fn cluster_command(index: usize) -> Option<(&'static str, ClusterCommand)> {
             boot,
         },
         5 => ClusterCommand::ActivateVersion { version: 2 },
+        6 => ClusterCommand::Enrol {
+            node,
+            incarnation: INCARNATION,
+            address: "127.0.0.1:7401".to_owned(),
+        },
+        7 => ClusterCommand::Restore {
+            cluster: ClusterId([8; 16]),
+            former: CLUSTER,
+            size: 9,
+            root: Digest([0xd0; 32]),
+        },
         _ => return None,
     };
     let name = match &body {
@@ -527,6 +571,8 @@ fn cluster_command(index: usize) -> Option<(&'static str, ClusterCommand)> {
         ClusterCommand::Place { .. } => "place",
         ClusterCommand::HandOver { .. } => "hand_over",
         ClusterCommand::ActivateVersion { .. } => "activate_version",
+        ClusterCommand::Enrol { .. } => "enrol",
+        ClusterCommand::Restore { .. } => "restore",
     };
     Some((name, body))
 }
@@ -607,6 +653,12 @@ fn ledger() -> Ledger {
             version: 1,
         }),
     );
+    let enrol = ClusterCommand::Enrol {
+        node: NodeId(1),
+        incarnation: INCARNATION,
+        address: "127.0.0.1:7401".to_owned(),
+    };
+    run(&mut ledger, cluster(enrol));
     run(&mut ledger, external("r-1", ExternalBody::DefineLane(lane_spec())));
     run(&mut ledger, external("r-2", ExternalBody::Announce(announcement())));
     let no = ledger.open_inspection(&equipment()).expect("it was announced").no;
@@ -751,7 +803,7 @@ fn leaves_of_every_event_have_the_bytes_they_always_had() {
 #[test]
 fn commands_of_every_kind_have_the_bytes_they_always_had() {
     let commands = commands();
-    assert_eq!(commands.len(), 22);
+    assert_eq!(commands.len(), 28);
     compare("commands.hex", &commands);
 }
 

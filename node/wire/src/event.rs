@@ -33,6 +33,11 @@ pub const KINDS: &[&str] = &[
     "evidence_after_conclusion",
     "adjudicated",
     "departed",
+    "node_enrolled",
+    "node_drained",
+    "node_undrained",
+    "node_removed",
+    "restored",
 ];
 
 /// Writes one leaf of the log as an event.

@@ -39,6 +39,23 @@ pub fn event_json(event: &Event) -> Value {
             "key": key.to_string(), "epoch": epoch.0, "node": node.0, "boot": boot.0, "aborted": numbers(aborted),
         }),
         Event::VersionActivated { version } => json!({ "version": version }),
+        Event::NodeEnrolled {
+            node,
+            incarnation,
+            address,
+        } => json!({ "node": node.0, "incarnation": incarnation.to_string(), "address": address }),
+        Event::NodeDrained { node } | Event::NodeUndrained { node } | Event::NodeRemoved { node } => {
+            json!({ "node": node.0 })
+        }
+        Event::Restored {
+            cluster,
+            former,
+            size,
+            root,
+        } => json!({
+            "cluster_id": cluster.to_string(), "former_cluster_id": former.to_string(), "former_size": size,
+            "former_root": root.to_string(),
+        }),
         Event::LaneDefined { spec } => lane_json(spec),
         Event::LaneOpened { lane } | Event::LaneClosed { lane } => json!({ "lane": lane.0 }),
         Event::PolicyAdded { policy } => {

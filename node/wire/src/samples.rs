@@ -9,7 +9,8 @@ use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRan
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::fusion::{Case, Reason, Verdict, judge};
 use portcullis_domain::id::{
-    BootId, ClusterId, CommandNo, Digest, EntryNo, Epoch, InspectionNo, LaneId, NodeId, PassNo, SampleNo, Timestamp,
+    BootId, ClusterId, CommandNo, Digest, EntryNo, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo, SampleNo,
+    Timestamp,
 };
 use portcullis_domain::inspection::{Adjudication, Conclusion, Inspection, RecordedEvidence, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
@@ -661,6 +662,20 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Departed {
             inspection,
             equipment: equipment(),
+        },
+        Event::NodeEnrolled {
+            node,
+            incarnation: Incarnation([6; 16]),
+            address: "127.0.0.1:7401".to_owned(),
+        },
+        Event::NodeDrained { node },
+        Event::NodeUndrained { node },
+        Event::NodeRemoved { node },
+        Event::Restored {
+            cluster: ClusterId([6; 16]),
+            former: ClusterId([5; 16]),
+            size: 9,
+            root: policy.digest(),
         },
     ]
 }

@@ -76,7 +76,11 @@ fn kind(reason: RefusalReason) -> Kind {
         | R::StaleBoot
         | R::StaleEpoch
         | R::VersionNotActive
-        | R::NotReleased => Kind::Precondition,
+        | R::NotReleased
+        | R::NodeIdUsed
+        | R::NodeRemoved
+        | R::QuorumAtRisk
+        | R::LogAtRisk => Kind::Precondition,
     }
 }
 

@@ -93,7 +93,7 @@ pub fn encode_announce(applied: &Applied) -> pb::AnnounceResponse {
     let (inspection, known) = match applied.answer {
         Answer::Inspection { inspection, known } => (inspection.0, known),
         // The ledger answers an announcement with its inspection; 0 is no number.
-        Answer::Done | Answer::Placed { .. } | Answer::Pass { .. } => (0, false),
+        Answer::Done | Answer::Placed { .. } | Answer::Pass { .. } | Answer::Node { .. } => (0, false),
     };
     pb::AnnounceResponse {
         inspection,

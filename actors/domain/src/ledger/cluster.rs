@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::id::{BootId, Epoch, InspectionNo, NodeId};
 use crate::outcome::{Answer, Refusal, RefusalReason};
 use crate::placement::{ActorKey, FUSION_SHARDS};
+use crate::roster::{has_left, taken};
 
 impl Ledger {
     pub(super) fn decide_cluster(&self, command: &ClusterCommand) -> Result<Decision, Refusal> {
@@ -17,6 +18,13 @@ impl Ledger {
                     format!("this is cluster {known}"),
                 ));
             }
+            if let Some(former) = self.former {
+                return Err(Refusal::new(
+                    RefusalReason::AlreadyFounded,
+                    "cluster",
+                    format!("this goes on from a backup of cluster {former}"),
+                ));
+            }
             policy
                 .check()
                 .map_err(|error| super::external::invalid("policy", &error))?;
@@ -25,9 +33,53 @@ impl Ledger {
                 policy: policy.clone(),
             });
         }
+        if let ClusterCommand::Restore {
+            cluster,
+            former,
+            size,
+            root,
+        } = command
+        {
+            if self.cluster.is_some() || self.former != Some(*former) || cluster == former {
+                return Err(Refusal::new(
+                    RefusalReason::AlreadyFounded,
+                    "former",
+                    format!("this is not a backup of cluster {former} that nobody has gone on from"),
+                ));
+            }
+            if (*size, *root) != (self.log.size(), self.log.root()) {
+                return Err(Refusal::new(
+                    RefusalReason::InvalidArgument,
+                    "root",
+                    "size and root are not those of the decision log",
+                ));
+            }
+            return Decision::event(Event::Restored {
+                cluster: *cluster,
+                former: *former,
+                size: *size,
+                root: *root,
+            });
+        }
         self.founded()?;
         match command {
-            ClusterCommand::Found { .. } => unreachable!("handled above"),
+            ClusterCommand::Found { .. } | ClusterCommand::Restore { .. } => unreachable!("handled above"),
+            ClusterCommand::Enrol {
+                node,
+                incarnation,
+                address,
+            } => {
+                if let Some(known) = self.roster.get(node) {
+                    if known.removed {
+                        return Err(has_left(*node));
+                    }
+                    if known.incarnation.is_some_and(|known| known != *incarnation) {
+                        return Err(taken(*node));
+                    }
+                }
+                self.check_address(address, Some(*incarnation))?;
+                self.enrol(*node, *incarnation, address)
+            }
             ClusterCommand::NodeUp {
                 node,
                 boot,
@@ -35,6 +87,9 @@ impl Ledger {
                 capacity,
                 version,
             } => {
+                if self.roster.get(node).is_some_and(|enrolment| enrolment.removed) {
+                    return Err(has_left(*node));
+                }
                 let known = self.nodes.get(node);
                 if known.is_some_and(|known| known.up && known.boot == *boot) {
                     return Decision::nothing_new(Answer::Done);

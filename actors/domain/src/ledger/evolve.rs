@@ -283,6 +283,24 @@ impl Ledger {
                     case.departed_at = Some(spot.at);
                 });
             }
+            Event::NodeEnrolled {
+                node,
+                incarnation,
+                address,
+            } => {
+                let enrolment = self.roster.entry(*node).or_default();
+                enrolment.incarnation = Some(*incarnation);
+                enrolment.address.clone_from(address);
+            }
+            Event::NodeDrained { node } => self.roster.entry(*node).or_default().drained = true,
+            Event::NodeUndrained { node } => self.roster.entry(*node).or_default().drained = false,
+            Event::NodeRemoved { node } => self.roster.entry(*node).or_default().removed = true,
+            Event::Restored { cluster, .. } => {
+                self.cluster = Some(*cluster);
+                self.former = None;
+                // The folders of the former cluster are not part of this one. Their ids stay in `nodes`.
+                self.roster.clear();
+            }
         }
     }
 

@@ -4,12 +4,13 @@ use super::{Decision, Ledger};
 use crate::command::{ExternalBody, ExternalCommand};
 use crate::event::Event;
 use crate::finding::{Finding, FindingCode};
-use crate::id::{Digest, InspectionNo, InvalidId, LaneId, SourceId};
+use crate::id::{Digest, Incarnation, InspectionNo, InvalidId, LaneId, NodeId, SourceId};
 use crate::inspection::{Inspection, Ruling, Stage};
 use crate::lane::{Lane, LaneSpec};
 use crate::manifest::{Announcement, FINDINGS_MAX, Manifest, TEXT_MAX};
 use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
 use crate::policy::Policy;
+use crate::roster::{ADDRESS_MAX, has_left, taken};
 
 impl Ledger {
     pub(super) fn decide_external(&self, command: &ExternalCommand) -> Result<Decision, Refusal> {
@@ -55,6 +56,105 @@ impl Ledger {
             ExternalBody::DefineLane(spec) => self.define_lane(spec),
             ExternalBody::AddPolicy(policy) => self.add_policy(policy),
             ExternalBody::ActivatePolicy { policy } => self.activate_policy(*policy),
+            ExternalBody::AddNode {
+                wanted,
+                above,
+                incarnation,
+                address,
+            } => self.add_node(*wanted, *above, *incarnation, address),
+            ExternalBody::DrainNode { node } => match self.enrolled(*node)? {
+                true => Decision::nothing_new(Answer::Done),
+                false => Decision::event(Event::NodeDrained { node: *node }),
+            },
+            ExternalBody::UndrainNode { node } => match self.enrolled(*node)? {
+                false => Decision::nothing_new(Answer::Done),
+                true => Decision::event(Event::NodeUndrained { node: *node }),
+            },
+            ExternalBody::RemoveNode { node } => match self.roster.get(node) {
+                Some(enrolment) if enrolment.removed => Decision::nothing_new(Answer::Done),
+                _ => Decision::event(Event::NodeRemoved { node: *node }),
+            },
+        }
+    }
+
+    fn add_node(
+        &self,
+        wanted: Option<NodeId>,
+        above: NodeId,
+        incarnation: Incarnation,
+        address: &str,
+    ) -> Result<Decision, Refusal> {
+        self.check_address(address, Some(incarnation))?;
+        if let Some((node, enrolment)) = self.node_of(incarnation) {
+            if enrolment.removed {
+                return Err(has_left(node));
+            }
+            if wanted.is_some_and(|wanted| wanted != node) {
+                return Err(Refusal::new(
+                    RefusalReason::NodeIdUsed,
+                    "node.id",
+                    format!("the data folder belongs to {node}; start it under that id"),
+                ));
+            }
+            return self.enrol(node, incarnation, address);
+        }
+        let node = match wanted {
+            None => self.fresh_node(above),
+            Some(wanted) => match self.roster.get(&wanted) {
+                Some(enrolment) if enrolment.removed => return Err(has_left(wanted)),
+                Some(_) => return Err(taken(wanted)),
+                None if wanted.0 == 0 || self.nodes.contains_key(&wanted) => return Err(taken(wanted)),
+                None => wanted,
+            },
+        };
+        self.enrol(node, incarnation, address)
+    }
+
+    /// Binds an id that is free or belongs to this folder already.
+    pub(super) fn enrol(&self, node: NodeId, incarnation: Incarnation, address: &str) -> Result<Decision, Refusal> {
+        let answer = Answer::Node { node };
+        let known = self.roster.get(&node);
+        if known.is_some_and(|known| known.incarnation == Some(incarnation) && known.address == address) {
+            return Decision::nothing_new(answer);
+        }
+        let event = Event::NodeEnrolled {
+            node,
+            incarnation,
+            address: address.to_owned(),
+        };
+        Decision::answered(event, answer)
+    }
+
+    /// An address must be one, and nobody else's.
+    pub(super) fn check_address(&self, address: &str, of: Option<Incarnation>) -> Result<(), Refusal> {
+        let bad = |why: String| Refusal::new(RefusalReason::InvalidArgument, "address", why);
+        let sound = address.len() <= ADDRESS_MAX && address.bytes().all(|byte| byte.is_ascii_graphic());
+        if !sound || !address.contains(':') {
+            return Err(bad(format!(
+                "expected host:port in at most {ADDRESS_MAX} visible characters"
+            )));
+        }
+        let other = self
+            .roster()
+            .find(|(_, one)| !one.removed && one.address == address && one.incarnation != of);
+        match other {
+            Some((node, _)) => Err(bad(format!(
+                "{node} is reached at {address}; remove it first, or listen elsewhere"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a node that is in the roster and has not left is drained.
+    fn enrolled(&self, node: NodeId) -> Result<bool, Refusal> {
+        match self.roster.get(&node) {
+            Some(enrolment) if enrolment.removed => Err(has_left(node)),
+            Some(enrolment) => Ok(enrolment.drained),
+            None => Err(Refusal::new(
+                RefusalReason::UnknownNode,
+                "node",
+                format!("there is no {node}; see `cluster status`"),
+            )),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::manifest::Party;
 use crate::merkle::Frontier;
 use crate::placement::{ActorKey, NodeRecord, Placement};
 use crate::policy::Policy;
+use crate::roster::Enrolment;
 
 /// How far the readings of a device have been used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,20 +43,23 @@ pub struct Ledger {
     pub(super) inspections: OrdMap<InspectionNo, Arc<Inspection>>,
     pub(super) personal: OrdMap<InspectionNo, Vec<Party>>,
     pub(super) lanes: OrdMap<LaneId, Lane>,
-    pub(super) nodes: OrdMap<NodeId, NodeRecord>,
+    pub(crate) nodes: OrdMap<NodeId, NodeRecord>,
     pub(super) placements: OrdMap<ActorKey, Placement>,
     pub(super) sequences: OrdMap<ActorKey, SequenceWindow>,
     pub(super) devices: OrdMap<DeviceId, DeviceMark>,
     pub(super) answers: OrdMap<(SourceId, RequestId), Answered>,
     pub(super) expiring: OrdMap<(Timestamp, (SourceId, RequestId)), ()>,
     pub(super) spent: OrdMap<[u8; 16], ()>,
+    pub(crate) roster: OrdMap<NodeId, Enrolment>,
+    /// The cluster that this one goes on from, until it has said so.
+    pub(super) former: Option<ClusterId>,
     // Derived from the inspections, so not part of a snapshot.
     pub(super) open: OrdMap<EquipmentId, InspectionNo>,
     pub(super) by_version: OrdMap<CommandNo, imbl::OrdSet<InspectionNo>>,
 }
 
 /// Format version of a snapshot.
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 impl Canonical for Ledger {
     fn put(&self, out: &mut Vec<u8>) {
@@ -78,6 +82,8 @@ impl Canonical for Ledger {
         self.answers.put(out);
         self.expiring.put(out);
         self.spent.put(out);
+        self.roster.put(out);
+        self.former.put(out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -107,6 +113,8 @@ impl Canonical for Ledger {
             answers: Canonical::take(from)?,
             expiring: Canonical::take(from)?,
             spent: Canonical::take(from)?,
+            roster: Canonical::take(from)?,
+            former: Canonical::take(from)?,
             open: OrdMap::new(),
             by_version: OrdMap::new(),
         };
@@ -129,6 +137,21 @@ impl Ledger {
     /// The cluster, once founded.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster
+    }
+
+    /// The cluster that this ledger was backed up from, until the new one has taken over.
+    pub fn former(&self) -> Option<ClusterId> {
+        self.former
+    }
+
+    /// The ledger as a new cluster starts from it: of no cluster, until [`Event::Restored`](crate::event::Event::Restored)
+    /// says which. Until then it takes no other command.
+    pub fn detached(&self) -> Self {
+        Self {
+            former: self.cluster.or(self.former),
+            cluster: None,
+            ..self.clone()
+        }
     }
 
     /// The active cluster version, which gates new kinds of commands.

@@ -10,8 +10,8 @@ use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRange, Step, ThreatFamily, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{
-    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, LaneId, NodeId, PassNo, Principal, RequestId, SampleNo,
-    Sequence, SourceId, TerminalId, Timestamp,
+    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, Incarnation, LaneId, NodeId, PassNo, Principal, RequestId,
+    SampleNo, Sequence, SourceId, TerminalId, Timestamp,
 };
 use portcullis_domain::inspection::{Inspection, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
@@ -584,7 +584,7 @@ impl Driver {
     }
 
     fn nonsense(&mut self, a: u8, b: u8, c: u8) {
-        match b % 4 {
+        match b % 7 {
             0 => self.external(
                 0,
                 ExternalBody::Adjudicate {
@@ -594,6 +594,28 @@ impl Driver {
                 },
             ),
             1 => self.cluster(ClusterCommand::ActivateVersion { version: u32::from(c) }),
+            // Ids beyond those of the nodes that run the port.
+            3 => self.external(
+                0,
+                ExternalBody::AddNode {
+                    wanted: (c > 128).then_some(NodeId(40 + u64::from(c % 4))),
+                    above: NodeId(40),
+                    incarnation: Incarnation([a % 5; 16]),
+                    address: format!("127.0.0.1:{a}"),
+                },
+            ),
+            4 => self.external(
+                0,
+                ExternalBody::DrainNode {
+                    node: NodeId(40 + u64::from(c % 4)),
+                },
+            ),
+            5 => self.external(
+                0,
+                ExternalBody::RemoveNode {
+                    node: NodeId(40 + u64::from(c % 8)),
+                },
+            ),
             2 => self.external(
                 1,
                 ExternalBody::ReportDeparture {

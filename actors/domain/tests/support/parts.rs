@@ -14,6 +14,7 @@ use portcullis_domain::merkle::Frontier;
 use portcullis_domain::outcome::Outcome;
 use portcullis_domain::placement::{ActorKey, NodeRecord, Placement};
 use portcullis_domain::policy::Policy;
+use portcullis_domain::roster::Enrolment;
 
 type Request = (SourceId, RequestId);
 /// Epoch and highest number of an actor, then its remembered outcomes.
@@ -32,6 +33,8 @@ pub(crate) struct Substance {
     nodes: OrdMap<NodeId, NodeRecord>,
     placements: OrdMap<ActorKey, Placement>,
     devices: OrdMap<DeviceId, DeviceMark>,
+    roster: OrdMap<NodeId, Enrolment>,
+    former: Option<ClusterId>,
 }
 
 /// A ledger, taken apart.
@@ -79,6 +82,9 @@ impl Parts {
         let placements = take(from)?;
         let sequences = take(from)?;
         let devices = take(from)?;
+        let answers = take(from)?;
+        let expiring = take(from)?;
+        let spent = take(from)?;
         Ok(Self {
             number,
             now,
@@ -94,12 +100,14 @@ impl Parts {
                 nodes,
                 placements,
                 devices,
+                roster: take(from)?,
+                former: take(from)?,
             },
             personal,
             sequences,
-            answers: take(from)?,
-            expiring: take(from)?,
-            spent: take(from)?,
+            answers,
+            expiring,
+            spent,
         })
     }
 }

@@ -15,8 +15,8 @@ use portcullis_domain::explanation::{adds_up, describe, explain};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::fusion::Verdict;
 use portcullis_domain::id::{
-    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, NodeId, PassNo, Principal, RequestId,
-    SampleNo, Sequence, SourceId, Timestamp,
+    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo,
+    Principal, RequestId, SampleNo, Sequence, SourceId, Timestamp,
 };
 use portcullis_domain::inspection::{Inspection, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, Lane, LaneSpec};
@@ -289,6 +289,7 @@ impl Story {
                 self.cluster(ClusterCommand::Found { cluster, policy })
             }
             "node" => self.node(words),
+            "join" | "enrol" | "drain" | "undrain" | "remove" | "detach" | "restore" => self.membership(&verb, words),
             "place" | "hand" => self.place(&verb, words),
             "activate" if words.plain.front().is_some_and(|word| word == "version") => {
                 words.expect("version")?;
@@ -491,6 +492,72 @@ impl Story {
         };
         words.finish()?;
         self.cluster(body)
+    }
+
+    /// `join ADDRESS folder=N [node=ID]`, `enrol ID ADDRESS folder=N`, `drain ID`, `undrain ID`, `remove ID`, `detach`,
+    /// `restore as N`.
+    fn membership(&mut self, verb: &str, mut words: Words) -> Result<Vec<String>, Failure> {
+        let folder = |words: &mut Words| -> Result<Incarnation, Failure> {
+            let text = words.option("folder").ok_or("expected folder=N")?;
+            Ok(Incarnation([parse(&text, "folder")?; 16]))
+        };
+        match verb {
+            "detach" => {
+                self.ledger = self.ledger.detached();
+                words.finish()?;
+                let former = self
+                    .ledger
+                    .former()
+                    .map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+                Ok(vec![format!("a ledger of no cluster, formerly of {}", &former[..4])])
+            }
+            "restore" => {
+                words.expect("as")?;
+                let cluster = ClusterId([words.parse("a number")?; 16]);
+                words.finish()?;
+                let former = self.ledger.former().ok_or("this ledger is not detached")?;
+                let (size, root) = (self.ledger.log().size(), self.ledger.log().root());
+                self.cluster(ClusterCommand::Restore {
+                    cluster,
+                    former,
+                    size,
+                    root,
+                })
+            }
+            "join" => {
+                let wanted = words.option("node").map(|text| parse(&text, "node")).transpose()?;
+                let address = words.next("an address")?;
+                let incarnation = folder(&mut words)?;
+                let above = NodeId(words.option("above").map_or(Ok(0), |text| parse(&text, "node"))?);
+                let body = ExternalBody::AddNode {
+                    wanted,
+                    above,
+                    incarnation,
+                    address,
+                };
+                self.external(words, "operations", body)
+            }
+            "enrol" => {
+                let node = words.parse("node")?;
+                let address = words.next("an address")?;
+                let incarnation = folder(&mut words)?;
+                words.finish()?;
+                self.cluster(ClusterCommand::Enrol {
+                    node,
+                    incarnation,
+                    address,
+                })
+            }
+            _ => {
+                let node = words.parse("node")?;
+                let body = match verb {
+                    "drain" => ExternalBody::DrainNode { node },
+                    "undrain" => ExternalBody::UndrainNode { node },
+                    _ => ExternalBody::RemoveNode { node },
+                };
+                self.external(words, "operations", body)
+            }
+        }
     }
 
     fn place(&mut self, verb: &str, mut words: Words) -> Result<Vec<String>, Failure> {
@@ -1036,6 +1103,7 @@ impl Story {
                     }
                     Answer::Placed { epoch } => format!("; answer {epoch}"),
                     Answer::Pass { pass } => format!("; answer pass {pass}"),
+                    Answer::Node { node } => format!("; answer {node}"),
                 };
                 format!("applied {}, {what}{answer}", applied.number)
             }
@@ -1146,6 +1214,11 @@ impl Story {
                 ..
             } => format!(": {equipment} {}, {reason:?}", ruling.as_str()),
             Event::Departed { equipment, .. } => format!(": {equipment}"),
+            Event::NodeEnrolled { node, address, .. } => format!(": {node} at {address}"),
+            Event::NodeDrained { node } | Event::NodeUndrained { node } | Event::NodeRemoved { node } => {
+                format!(": {node}")
+            }
+            Event::Restored { size, .. } => format!(": from {size} entries"),
         }
     }
 
