@@ -18,7 +18,7 @@ fn without_any_file_two_keys_are_enough_and_the_cluster_is_this_node() {
     assert_eq!(config.address_of(NodeId(7)).unwrap().to_string(), "127.0.0.1:7401");
     assert_eq!(config.others().count(), 0);
     assert!(!config.cluster.bootstrap);
-    assert_eq!(config.raft.heartbeat, Duration::from_millis(100));
+    assert_eq!(config.raft.heartbeat, Duration::from_millis(30));
     assert_eq!(config.limits.message_bytes, 4 << 20);
     assert_eq!(config.clock, PortClock::REAL);
     assert_eq!(config.log.format, LogFormat::Text);

@@ -55,6 +55,8 @@ struct Inner {
     patience: Duration,
     /// How long a leader may trust that a quorum has confirmed it.
     lease: Duration,
+    /// Until when this node has to keep what it may have promised a leader before it was restarted.
+    promises_until: Option<Instant>,
     raft: Raft,
     replica: Arc<Replica>,
     proposer: Arc<Proposer>,
@@ -126,13 +128,15 @@ impl Consensus {
             }
         };
 
+        let promises_until = Instant::now() + settings.timing.election_max;
+        let promised = raft.is_initialized().await;
+        let promised = promised.map_err(|fatal| OpenError::Restore(fatal.to_string()))?;
+
         let (leaders, leadership) = watch::channel(Leadership::default());
         let forwarder = Forwarder::new(peers.clone(), leadership.clone());
         let (proposer, queue) = Proposer::new(
             raft.clone(),
-            settings.node,
-            Arc::clone(&settings.clock),
-            settings.queue,
+            &settings,
             leadership.clone(),
             replica.fatal.subscribe(),
             forwarder,
@@ -147,6 +151,7 @@ impl Consensus {
                 node: settings.node,
                 patience: settings.patience,
                 lease: settings.timing.lease(),
+                promises_until: promised.then_some(promises_until),
                 raft: raft.clone(),
                 replica: Arc::clone(&replica),
                 proposer: Arc::clone(&proposer),
@@ -178,6 +183,16 @@ impl Consensus {
                     && !stop.is_cancelled()
                 {
                     following.stop_for(format!("consensus: {reason}"));
+                }
+                Ok(())
+            });
+        }
+        {
+            let (consensus, stop) = (consensus.clone(), stop.clone());
+            spawn(&tasks, &replica, "waiting for promised leases", async move {
+                tokio::select! {
+                    () = consensus.keep_promises() => consensus.raft().runtime_config().elect(true),
+                    () = stop.cancelled() => {}
                 }
                 Ok(())
             });
@@ -361,6 +376,14 @@ impl Consensus {
 
     pub(crate) fn lease(&self) -> Duration {
         self.inner.lease
+    }
+
+    /// Resolves when every lease has run out that this node granted before it was restarted: it has forgotten whom it promised
+    /// not to elect another leader, and that leader may still answer reads on it.
+    pub(crate) async fn keep_promises(&self) {
+        if let Some(until) = self.inner.promises_until {
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     pub(crate) fn raft(&self) -> &Raft {

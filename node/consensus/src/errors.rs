@@ -101,6 +101,8 @@ pub enum Reason {
     Overloaded,
     /// Nobody leads, or the leader has no quorum, or it cannot be reached.
     NoLeader,
+    /// The leader has lost its quorum: it was cut off, or too many nodes are down.
+    NoQuorum,
     /// It waited for its turn until its deadline.
     Deadline,
     /// It is larger than one command may be.
@@ -115,6 +117,7 @@ impl Reason {
         match self {
             Reason::Overloaded => "OVERLOADED",
             Reason::NoLeader => "NO_LEADER",
+            Reason::NoQuorum => "NO_QUORUM",
             Reason::Deadline => "DEADLINE_BEFORE_SUBMIT",
             Reason::TooLarge => "COMMAND_TOO_LARGE",
             Reason::Unreadable => "COMMAND_UNREADABLE",
@@ -125,6 +128,7 @@ impl Reason {
         [
             Reason::Overloaded,
             Reason::NoLeader,
+            Reason::NoQuorum,
             Reason::Deadline,
             Reason::TooLarge,
             Reason::Unreadable,
@@ -187,7 +191,7 @@ impl ProposeError {
     pub(crate) fn not_applied(reason: Reason, detail: impl Into<String>) -> Self {
         let retry_after = match reason {
             Reason::Overloaded => Duration::from_millis(50),
-            Reason::NoLeader | Reason::Deadline => Duration::from_millis(100),
+            Reason::NoLeader | Reason::NoQuorum | Reason::Deadline => Duration::from_millis(100),
             Reason::TooLarge | Reason::Unreadable => Duration::ZERO,
         };
         ProposeError::NotApplied {

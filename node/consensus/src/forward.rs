@@ -16,7 +16,7 @@ use crate::errors::{ProposeError, Reason};
 use crate::leadership::{Leadership, Raft, address_of};
 use crate::peers::{Class, Peers};
 use crate::proposal::COMMAND_BYTES;
-use crate::proposer::{Answer, Item};
+use crate::submission::{Answer, Item};
 
 /// Bytes of commands in one message, beyond its first command.
 const BATCH_BYTES: usize = 4 << 20;
@@ -200,11 +200,7 @@ impl Link {
 
 /// When nobody waits for any of them any more.
 fn latest(items: &[Item]) -> Instant {
-    items
-        .iter()
-        .map(|item| item.deadline)
-        .max()
-        .unwrap_or_else(Instant::now)
+    items.iter().map(Item::deadline).max().unwrap_or_else(Instant::now)
 }
 
 /// Messages of a bounded size. Commands that are too large are sorted out.
@@ -224,7 +220,7 @@ fn split(items: Vec<Item>, sorted_out: &mut Vec<(Vec<Item>, Forwarded)>) -> Vec<
         }
         size += bytes.len();
         if let Some((group, batch)) = batches.last_mut() {
-            let patience = item.deadline.saturating_duration_since(now).as_millis();
+            let patience = item.deadline().saturating_duration_since(now).as_millis();
             batch.patience_ms = batch.patience_ms.max(u32::try_from(patience).unwrap_or(u32::MAX));
             batch.commands.push(bytes.into());
             group.push(item);

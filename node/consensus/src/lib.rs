@@ -7,7 +7,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
-//! | `proposer`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
+//! | `submission`, `proposer`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
 //! | `machine`, `replica`, `tlog`, `bundle`, `merkle`, `snapshot`, `fetch` | state: applied, shown, kept, fetched |
 //! | `log_store`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
@@ -46,6 +46,7 @@ mod state_store;
 mod status;
 #[cfg(test)]
 mod store_suite;
+mod submission;
 mod tlog;
 #[allow(
     deprecated,

@@ -331,7 +331,7 @@ mod tests {
     async fn a_committed_entry_that_cannot_be_read_stops_the_node() {
         let folder = tempfile::tempdir().unwrap();
         let mut machine = machine(folder.path(), None);
-        let newer = EntryPayload::Normal(Proposal::of(&[vec![255, 1, 2]]));
+        let newer = EntryPayload::Normal(Proposal(bytes::Bytes::from_static(&[0, 1, 0, 0, 0, 3, 255, 1, 2])));
         let error = apply(&mut machine, 0, newer).await.unwrap_err();
         assert!(error.to_string().contains("a newer version of the program"), "{error}");
     }

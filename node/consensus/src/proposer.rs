@@ -6,23 +6,25 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::raft::WriteResult;
-use portcullis_domain::codec;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::errors::{ProposeError, Reason};
 use crate::forward::{Forwarded, Forwarder};
 use crate::leadership::{Leadership, Raft};
-use crate::ledger::{Command, Outcome};
-use crate::proposal;
-use crate::types::{Clock, Group, Proposal};
+use crate::ledger::Command;
+use crate::proposal::{self, Packing};
+use crate::settings::Settings;
+use crate::submission::{self, Answer, Item};
+use crate::types::{Clock, Group};
 
 /// Rounds on their way at the same time: the next is prepared while the last is being made durable.
 const ROUNDS: usize = 2;
@@ -32,40 +34,6 @@ const ROUND: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(80);
 
-/// What a caller gets for a command.
-pub(crate) type Answer = Result<Outcome, ProposeError>;
-
-/// A command that waits for its outcome.
-pub(crate) struct Item {
-    pub(crate) command: Command,
-    pub(crate) deadline: Instant,
-    /// Came from another node: it is not sent on, that node knows better.
-    forwarded: bool,
-    attempts: u32,
-    state: Arc<AtomicU8>,
-    answer: oneshot::Sender<Answer>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// States of a command: in the queue, on its way, given up by its caller.
-const QUEUED: u8 = 0;
-const SENT: u8 = 1;
-const ABANDONED: u8 = 2;
-
-impl Item {
-    pub(crate) fn finish(self, answer: Answer) {
-        // The caller may have gone.
-        let _ = self.answer.send(answer);
-    }
-
-    /// Takes the command out of the queue. False when its caller gave up before.
-    fn claim(&self) -> bool {
-        self.state
-            .compare_exchange(QUEUED, SENT, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-}
-
 /// The queue and what empties it.
 pub(crate) struct Proposer {
     queue: mpsc::UnboundedSender<Item>,
@@ -73,6 +41,8 @@ pub(crate) struct Proposer {
     places: Arc<Semaphore>,
     raft: Raft,
     node: u64,
+    /// How long a leader may go on without word from a quorum.
+    election_max: Duration,
     clock: Clock,
     leadership: watch::Receiver<Leadership>,
     /// Why the node has stopped, once it has.
@@ -84,9 +54,7 @@ impl Proposer {
     /// A proposer and the loop that drives it.
     pub(crate) fn new(
         raft: Raft,
-        node: u64,
-        clock: Clock,
-        places: usize,
+        settings: &Settings,
         leadership: watch::Receiver<Leadership>,
         fatal: watch::Receiver<Option<String>>,
         forwarder: Forwarder,
@@ -94,10 +62,11 @@ impl Proposer {
         let (queue, items) = mpsc::unbounded_channel();
         let proposer = Proposer {
             queue,
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Semaphore::new(settings.queue)),
             raft,
-            node,
-            clock,
+            node: settings.node,
+            election_max: settings.timing.election_max,
+            clock: Arc::clone(&settings.clock),
             leadership,
             fatal,
             forwarder,
@@ -105,39 +74,23 @@ impl Proposer {
         (Arc::new(proposer), items)
     }
 
-    /// Puts commands into the queue and waits for all of their answers.
+    /// Puts commands into the queue and waits for all of their answers. All of them find a place, or none does.
     pub(crate) async fn submit(&self, commands: Vec<Command>, patience: Duration, forwarded: bool) -> Vec<Answer> {
-        let deadline = Instant::now() + patience;
-        let mut waiting = Vec::with_capacity(commands.len());
-        for command in commands {
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                waiting.push(Err(overloaded()));
-                continue;
-            };
-            let (answer, answered) = oneshot::channel();
-            let state = Arc::new(AtomicU8::new(QUEUED));
-            let item = Item {
-                command,
-                deadline,
-                forwarded,
-                attempts: 0,
-                state: Arc::clone(&state),
-                answer,
-                _place: place,
-            };
-            waiting.push(match self.queue.send(item) {
-                Ok(()) => Ok((answered, state)),
-                Err(_) => Err(ProposeError::stopped("consensus was shut down")),
-            });
+        let count = commands.len();
+        if count == 0 {
+            return Vec::new();
         }
-        let mut answers = Vec::with_capacity(waiting.len());
-        for one in waiting {
-            answers.push(match one {
-                Ok((answered, state)) => wait(answered, &state, deadline).await,
-                Err(error) => Err(error),
-            });
+        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+        let Ok(places) = Arc::clone(&self.places).try_acquire_many_owned(wanted) else {
+            return vec![Err(overloaded()); count];
+        };
+        let (items, waiting) = submission::batch(commands, Instant::now() + patience, forwarded, places);
+        for item in items {
+            if let Err(item) = self.queue.send(item) {
+                item.0.finish(Err(ProposeError::stopped("consensus was shut down")));
+            }
         }
-        answers
+        waiting.answers().await
     }
 
     /// Empties the queue until stopped.
@@ -159,7 +112,7 @@ impl Proposer {
             let (live, late): (Vec<Item>, Vec<Item>) = round
                 .drain(..)
                 .filter(Item::claim)
-                .partition(|item| item.deadline > now);
+                .partition(|item| item.deadline() > now);
             for item in late {
                 item.finish(Err(ProposeError::not_applied(
                     Reason::Deadline,
@@ -176,6 +129,14 @@ impl Proposer {
         }
     }
 
+    /// Does this node lead without a quorum? Not so for a leader that has just been elected and is about to hear of one.
+    fn cut_off(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = metrics.last_quorum_acked.map(|at| at.elapsed());
+        metrics.current_leader == Some(self.node) && heard.is_some_and(|age| age > self.election_max)
+    }
+
     fn stopped(&self) -> Option<String> {
         self.fatal.borrow().clone()
     }
@@ -188,7 +149,7 @@ impl Proposer {
         match leader {
             Some(leader) if leader == self.node => self.write(items, turn).await,
             Some(leader) => {
-                let (foreign, own): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.forwarded);
+                let (foreign, own): (Vec<Item>, Vec<Item>) = items.into_iter().partition(Item::forwarded);
                 for item in foreign {
                     item.finish(Err(no_leader("the node that was asked does not lead")));
                 }
@@ -210,27 +171,21 @@ impl Proposer {
         let mut groups: Vec<Vec<Item>> = Vec::new();
         let mut proposals = Vec::new();
         let mut group = Vec::new();
-        let mut encoded: Vec<Vec<u8>> = Vec::new();
-        let mut size = 0;
+        let mut entry = Packing::default();
         for mut item in items {
             item.command.at = now;
-            let bytes = codec::to_bytes(&item.command);
-            if bytes.len() > proposal::COMMAND_BYTES {
-                item.finish(Err(too_large(bytes.len())));
+            if let Err(size) = entry.push(&item.command) {
+                item.finish(Err(too_large(size)));
                 continue;
             }
-            if group.len() == proposal::COMMANDS || (!group.is_empty() && size + bytes.len() > proposal::BYTES) {
-                proposals.push(Proposal::of(&encoded));
-                groups.push(std::mem::take(&mut group));
-                encoded.clear();
-                size = 0;
-            }
-            size += bytes.len();
-            encoded.push(bytes);
             group.push(item);
+            if entry.is_full() {
+                proposals.push(entry.finish());
+                groups.push(std::mem::take(&mut group));
+            }
         }
         if !group.is_empty() {
-            proposals.push(Proposal::of(&encoded));
+            proposals.push(entry.finish());
             groups.push(group);
         }
         let results = match self.raft.client_write_many(proposals).await {
@@ -246,7 +201,7 @@ impl Proposer {
         let until = groups
             .iter()
             .flatten()
-            .map(|item| item.deadline)
+            .map(Item::deadline)
             .max()
             .unwrap_or_else(Instant::now);
         let proposer = Arc::clone(self);
@@ -270,6 +225,14 @@ impl Proposer {
                 }
             }
             // Refused before it was appended: no effect.
+            Err(ClientWriteError::ForwardToLeader(_)) if self.cut_off() => {
+                for item in group {
+                    item.finish(Err(ProposeError::not_applied(
+                        Reason::NoQuorum,
+                        "the leader does not reach a majority of the nodes",
+                    )));
+                }
+            }
             Err(ClientWriteError::ForwardToLeader(_)) => self.again(group, "the leader has no quorum or just changed"),
             Err(error) => unknown(group, &error.to_string()),
         }
@@ -313,13 +276,13 @@ impl Proposer {
         let mut kept = Vec::with_capacity(items.len());
         for mut item in items {
             // The node that sent it tries again: it may know the new leader before this one does.
-            if item.forwarded || item.deadline <= now + PAUSE {
+            if item.forwarded() || item.deadline() <= now + PAUSE {
                 item.finish(Err(no_leader(why)));
                 continue;
             }
             pause = pause.min(PAUSE * 2_u32.saturating_pow(item.attempts.min(8)));
             item.attempts += 1;
-            item.state.store(QUEUED, Ordering::Release);
+            item.unclaim();
             kept.push(item);
         }
         if kept.is_empty() {
@@ -360,24 +323,6 @@ async fn pair<G, T, E: Display>(
         };
         broken = broken.or_else(|| result.as_ref().err().cloned());
         settle(group, result);
-    }
-}
-
-async fn wait(answered: oneshot::Receiver<Answer>, state: &AtomicU8, deadline: Instant) -> Answer {
-    tokio::pin!(answered);
-    match timeout_at(deadline, &mut answered).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(ProposeError::unknown("the node stopped while it was being applied")),
-        Err(_) => {
-            let abandoned = state.compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
-            if abandoned.is_ok() {
-                return Err(no_leader("no leader with a quorum took it before its deadline"));
-            }
-            match answered.try_recv() {
-                Ok(answer) => answer,
-                Err(_) => Err(ProposeError::unknown("no answer before the deadline")),
-            }
-        }
     }
 }
 

@@ -23,9 +23,9 @@ use crate::errors::{ProposeError, Reason};
 use crate::forward::put_answer;
 use crate::ledger::Digest;
 use crate::peers::{MESSAGE_BYTES, PIECE_BYTES};
-use crate::proposer::Answer;
 use crate::read::Consistency;
 use crate::snapshot::SnapshotFile;
+use crate::submission::Answer;
 use crate::types::Vote;
 use crate::wire::{self, WireError};
 
@@ -113,6 +113,7 @@ impl RaftService for Service {
     async fn vote(&self, request: Request<pb::VoteRequest>) -> Reply<pb::VoteResponse> {
         self.check(&request)?;
         let request = wire::get_vote_request(request.get_ref()).map_err(bad)?;
+        self.consensus.keep_promises().await;
         let response = self.consensus.raft().vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::put_vote_response(&response)))
     }
@@ -120,6 +121,7 @@ impl RaftService for Service {
     async fn pre_vote(&self, request: Request<pb::VoteRequest>) -> Reply<pb::VoteResponse> {
         self.check(&request)?;
         let request = wire::get_vote_request(request.get_ref()).map_err(bad)?;
+        self.consensus.keep_promises().await;
         let response = self.consensus.raft().pre_vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::put_vote_response(&response)))
     }

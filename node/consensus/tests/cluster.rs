@@ -411,19 +411,20 @@ async fn without_a_quorum_everything_answers_in_time_and_nothing_is_applied() {
         age.is_none_or(|age| age > Duration::from_millis(600)).then_some(())
     })
     .await;
-    let answer = node
-        .propose_within(vec![command(up(102))], Duration::from_millis(300))
-        .await;
+    // Not only before its deadline: at once.
+    let asked = Instant::now();
+    let answer = node.propose_within(vec![command(up(102))], DEADLINE).await;
     assert!(
         matches!(
             &answer[0],
             Err(ProposeError::NotApplied {
-                reason: Reason::NoLeader,
+                reason: Reason::NoQuorum | Reason::NoLeader,
                 ..
             })
         ),
         "{answer:?}"
     );
+    assert!(asked.elapsed() < Duration::from_secs(2));
     assert!(matches!(
         node.read(Consistency::Quorum).await,
         Err(ReadError::NoQuorum { .. })
@@ -446,20 +447,25 @@ async fn a_full_queue_refuses_and_says_so() {
         .await
         .unwrap()
         .unwrap();
-    let commands = (0..6).map(|number| command(up(number))).collect();
-    let answers = node
-        .consensus
-        .propose_within(commands, Duration::from_millis(300))
-        .await;
-    let reasons: Vec<_> = answers
-        .iter()
-        .map(|answer| match answer {
-            Err(ProposeError::NotApplied { reason, .. }) => *reason,
+    let commands = |numbers: std::ops::Range<u64>| numbers.map(|number| command(up(number))).collect();
+    let patience = Duration::from_millis(300);
+    let (waiting, refused) = tokio::join!(
+        node.consensus.propose_within(commands(0..3), patience),
+        node.consensus.propose_within(commands(3..6), patience),
+    );
+    let reasons = |answers: Vec<Result<Outcome, ProposeError>>| -> Vec<Reason> {
+        let reason = |answer| match answer {
+            Err(ProposeError::NotApplied { reason, .. }) => reason,
             other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(reasons[..4], [Reason::NoLeader; 4]);
-    assert_eq!(reasons[4..], [Reason::Overloaded; 2]);
+        };
+        answers.into_iter().map(reason).collect()
+    };
+    assert_eq!(reasons(waiting), [Reason::NoLeader; 3]);
+    assert_eq!(
+        reasons(refused),
+        [Reason::Overloaded; 3],
+        "all of a batch or none of it"
+    );
 }
 
 /// A node with three snapshots' worth of history that is not running.

@@ -22,7 +22,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     (
         "api",
         "NO_QUORUM",
-        "The node cannot confirm with a majority that its answer is the newest; ask again or ask another one.",
+        "The node cannot reach a majority, so it neither takes writes nor vouches for reads; ask again or ask another one.",
     ),
     ("api", "NODE_STOPPED", "The node is stopping; ask another one."),
     (

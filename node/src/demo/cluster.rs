@@ -106,6 +106,10 @@ impl Cluster {
             config.lanes = lanes.clone();
             // A demo shares two cores with its port: nodes are declared down sooner than in a real port, and still late
             // enough for a process that only waits for its turn.
+            // All nodes and the simulated port share one machine.
+            config.raft.heartbeat = Duration::from_millis(100);
+            config.raft.election_min = Duration::from_millis(400);
+            config.raft.election_max = Duration::from_millis(600);
             config.liveness.beat = Duration::from_millis(200);
             config.liveness.suspect = Duration::from_millis(800);
             config.liveness.suspend = Duration::from_millis(1500);

@@ -79,6 +79,9 @@ impl Cluster {
             config.cluster.peers = addresses.iter().map(peer).collect();
             config.lanes = cluster.lanes.clone();
             // Soon enough for a test, late enough for a process that only waits for its turn on a busy machine.
+            config.raft.heartbeat = Duration::from_millis(100);
+            config.raft.election_min = Duration::from_millis(400);
+            config.raft.election_max = Duration::from_millis(600);
             config.liveness.beat = Duration::from_millis(200);
             config.liveness.suspect = Duration::from_millis(800);
             config.liveness.suspend = Duration::from_millis(1500);

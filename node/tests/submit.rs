@@ -1,0 +1,155 @@
+//! Many writes over one stream, and reads that have seen them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::submission::Command;
+use portcullis_proto::v1::submit_result::Result as Answer;
+use support::{Cluster, DEADLINE, announce, context};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// No lane stands there, so that what is announced for it stays as it is.
+const QUIET: &str = "T9";
+
+fn submission(command: Command) -> pb::Submission {
+    pb::Submission { command: Some(command) }
+}
+
+fn announcing(request_id: &str, equipment: &str) -> pb::Submission {
+    submission(Command::Announce(announce(request_id, equipment, QUIET)))
+}
+
+fn inspection(result: &pb::SubmitResult) -> u64 {
+    match result.result.as_ref().unwrap() {
+        Answer::Announced(announced) => announced.inspection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failure(result: &pb::SubmitResult) -> &pb::Failure {
+    match result.result.as_ref().unwrap() {
+        Answer::Failure(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_batches_is_answered_batch_by_batch_and_every_node_can_read_what_was_written() {
+    let cluster = Cluster::start(3, Vec::new()).await;
+    let follower = cluster.follower().await;
+    let (batches, outgoing) = mpsc::channel(8);
+    let first = [
+        announcing("req-1", "MSKU1234565"),
+        // Nothing in it.
+        pb::Submission { command: None },
+        announcing("req-2", "CSQU3054383"),
+        // The first one again: the first answer again.
+        announcing("req-1", "MSKU1234565"),
+        submission(Command::ReportDeparture(pb::ReportDepartureRequest {
+            context: context("req-3"),
+            equipment_id: "MSKU1234565".to_owned(),
+        })),
+    ];
+    let sent = [
+        pb::SubmitRequest {
+            batch: 7,
+            submissions: first.to_vec(),
+        },
+        pb::SubmitRequest {
+            batch: 8,
+            submissions: (0..200)
+                .map(|n| announcing(&format!("many-{n}"), &format!("BULK{n:07}")))
+                .collect(),
+        },
+        pb::SubmitRequest {
+            batch: 9,
+            submissions: Vec::new(),
+        },
+    ];
+    for batch in sent {
+        batches.send(batch).await.unwrap();
+    }
+    drop(batches);
+    let mut answers = cluster
+        .inspections(follower)
+        .submit(ReceiverStream::new(outgoing))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut results = BTreeMap::new();
+    while let Some(answer) = tokio::time::timeout(DEADLINE, answers.message())
+        .await
+        .unwrap()
+        .unwrap()
+    {
+        results.insert(answer.batch, answer.results);
+    }
+    assert_eq!(results.keys().copied().collect::<Vec<_>>(), [7, 8, 9]);
+
+    let mixed = &results[&7];
+    let no = inspection(&mixed[0]);
+    assert!(no > 0 && inspection(&mixed[2]) > 0 && inspection(&mixed[2]) != no);
+    assert_eq!(mixed[3], mixed[0]);
+    let nothing = failure(&mixed[1]);
+    assert_eq!(nothing.code, tonic::Code::InvalidArgument as i32);
+    assert!(
+        nothing.message.contains("submissions[1].command"),
+        "{}",
+        nothing.message
+    );
+    let not_released = failure(&mixed[4]);
+    assert_eq!(not_released.code, tonic::Code::FailedPrecondition as i32);
+    assert!(!not_released.details.is_empty());
+
+    let many: std::collections::BTreeSet<u64> = results[&8].iter().map(inspection).collect();
+    assert_eq!(many.len(), 200, "each container has an inspection of its own");
+    assert!(results[&9].is_empty());
+
+    for id in cluster.ids() {
+        for consistency in [pb::Consistency::Lease, pb::Consistency::Quorum] {
+            let request = pb::GetInspectionRequest {
+                target: Some(pb::get_inspection_request::Target::Inspection(no)),
+                consistency: consistency.into(),
+                view: pb::InspectionView::Basic.into(),
+            };
+            let found = cluster
+                .inspections(id)
+                .get_inspection(request)
+                .await
+                .unwrap()
+                .into_inner();
+            assert!(found.read_point.unwrap().linearizable);
+            assert_eq!(found.inspection.unwrap().equipment_id, "MSKU1234565");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_large_and_a_consistency_that_does_not_exist_are_refused_by_name() {
+    let cluster = Cluster::start(1, Vec::new()).await;
+    let batch = pb::SubmitRequest {
+        batch: 1,
+        submissions: vec![pb::Submission { command: None }; 1025],
+    };
+    let mut answers = cluster
+        .inspections(1)
+        .submit(tokio_stream::once(batch))
+        .await
+        .unwrap()
+        .into_inner();
+    let refused = answers.message().await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("submissions"), "{refused}");
+
+    let refused = cluster
+        .log(1)
+        .get_head(pb::GetHeadRequest { consistency: 9 })
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("consistency"), "{refused}");
+}
