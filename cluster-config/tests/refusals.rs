@@ -336,13 +336,13 @@ fn names_and_ids_of_the_cluster_are_checked() {
 #[test]
 fn timers_that_contradict_each_other_are_refused_with_both_sides() {
     assert_eq!(
-        problem_after_least("raft.election_min_ms = 200"),
-        "node.toml:3:24: raft.election_min_ms = 200: must be more than twice raft.heartbeat_ms = 100 (default)"
+        problem_after_least("raft.election_min_ms = 60"),
+        "node.toml:3:24: raft.election_min_ms = 60: must be more than twice raft.heartbeat_ms = 30 (default)"
     );
     for (text, said) in [
         (
-            "raft.election_max_ms = 400",
-            "= 400: must be more than raft.election_min_ms = 400 (default)",
+            "raft.election_max_ms = 100",
+            "= 100: must be more than raft.election_min_ms = 100 (default)",
         ),
         (
             "liveness.beat_ms = 501",
@@ -357,8 +357,8 @@ fn timers_that_contradict_each_other_are_refused_with_both_sides() {
             "liveness.down_ms = 3000: must be more than liveness.suspend_ms = 3000",
         ),
         (
-            "liveness.suspend_ms = 600",
-            "= 600: must be more than raft.election_max_ms = 600 (default)",
+            "liveness.suspend_ms = 150",
+            "= 150: must be more than raft.election_max_ms = 150 (default)",
         ),
     ] {
         let found = problem_after_least(text);
