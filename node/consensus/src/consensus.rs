@@ -23,10 +23,10 @@ use crate::blobs::Blobs;
 use crate::errors::{ChangeError, OpenError, ProposeError};
 use crate::fetch::Fetcher;
 use crate::forward::Forwarder;
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::index::Index;
 use crate::leadership::{self, Leadership, Raft};
-use crate::ledger::{Command, Digest, Ledger, Outcome};
+use crate::ledger::{Command, Digest, Outcome};
 use crate::log_store::{LogSettings, LogStore};
 use crate::machine::Machine;
 use crate::network::Network;
@@ -34,10 +34,11 @@ use crate::peers::{Connector, Peers};
 use crate::proposer::Proposer;
 use crate::replica::{Replica, View};
 use crate::settings::Settings;
-use crate::snapshot::{Content, Snapshots};
+use crate::snapshot::Content;
+use crate::snapshots::Snapshots;
 use crate::state_store::Checkpoint;
 use crate::tlog::Tlog;
-use crate::types::{Member, StoredMembership};
+use crate::types::Member;
 
 /// How long shutting down waits for its tasks.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -514,28 +515,32 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         folder: home.raft(),
         source,
     })?;
-    let snapshot = newest.as_ref().and_then(|(content, _)| content.last).map(|id| id.index);
+    let snapshot = newest.snapshot.as_ref().and_then(|(content, _)| content.last);
+    let snapshot = snapshot.map(|id| id.index);
     if let Some(purged) = purged
         && snapshot.is_none_or(|last| last < purged)
     {
-        return Err(OpenError::Gap {
-            folder: home.snapshots(),
-            purged,
-            snapshot,
+        // A damaged snapshot is why it does not reach far enough.
+        return Err(match newest.damaged.into_iter().next() {
+            Some(damaged) => OpenError::NeededSnapshot(damaged),
+            None => OpenError::Gap {
+                folder: home.snapshots(),
+                purged,
+                snapshot,
+            },
         });
     }
+    snapshots.set_aside(&newest.damaged).map_err(|source| {
+        OpenError::Home(HomeError::Io {
+            doing: "set aside a damaged snapshot in",
+            path: home.snapshots(),
+            source,
+        })
+    })?;
 
-    let (content, file) = match newest {
+    let (content, file) = match newest.snapshot {
         Some((content, file)) => (content, Some(file)),
-        None => {
-            let content = Content {
-                last: None,
-                membership: StoredMembership::default(),
-                ledger: Ledger::new(),
-                open_leaves: Vec::new(),
-            };
-            (content, None)
-        }
+        None => (Content::empty(), None),
     };
     let view = View::new(content.ledger.clone(), content.last);
     let replica = Arc::new(Replica::new(view, tlog, snapshots, settings.blocking));

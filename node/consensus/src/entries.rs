@@ -35,9 +35,9 @@ impl Consensus {
             match found.map_err(|error| ReadError::Storage(error.to_string()))? {
                 Found::Leaves(leaves) => return Ok(leaves),
                 Found::Missing(bundle) => {
-                    let fetched = timeout_at(deadline, self.fetcher().bundle(bundle)).await;
+                    let fetched = timeout_at(deadline, self.fetcher().bundles(bundle..bundle + 1)).await;
                     match fetched {
-                        Ok(Ok(())) => {}
+                        Ok(Ok(_)) => {}
                         Ok(Err(detail)) => return Err(ReadError::NotHere { entry: from, detail }),
                         Err(_) => {
                             return Err(ReadError::NotHere {

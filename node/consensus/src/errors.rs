@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::home::HomeError;
-use crate::snapshot::SnapshotError;
+use crate::snapshots::SnapshotError;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,15 @@ pub enum OpenError {
     /// The data folder is refused.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The newest snapshot is damaged.
+    /// The newest snapshot cannot be used, for a reason that the one before it would not cure.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The newest snapshot is damaged, and the Raft log does not reach back to the one before it.
+    #[error(
+        "{0}, and the Raft log does not reach back to one before it; restore this node's folder from a backup, or remove the \
+         node from the cluster and add a new one with a new id"
+    )]
+    NeededSnapshot(#[source] SnapshotError),
     /// Something else holds the lock of the Raft log.
     #[error(
         "the Raft log in {folder} is in use by another process, or by an instance in this process that has not ended; stop it \

@@ -19,9 +19,10 @@ use fs4::fs_std::FileExt;
 
 use crate::disk::{Disk, TEMPORARY};
 use crate::ledger::ClusterId;
+use crate::remedy::remedy;
 
 /// Version of the layout of the folder and of the files in it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Why a folder is refused.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,17 @@ pub enum HomeError {
         /// Format in `meta/node`.
         found: u32,
     },
+    /// The folder was written by an older version of the program, in a layout that this one does not read.
+    #[error(
+        "{folder} has format {found}, this program reads format {FORMAT} only; start the version of the program that wrote \
+         it, or choose another data folder"
+    )]
+    OlderFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Format in `meta/node`.
+        found: u32,
+    },
     /// The meta file cannot be understood.
     #[error(
         "{file} is damaged: {why}; if the rest of the folder is whole, restore the file from a backup, otherwise remove this \
@@ -93,7 +105,7 @@ pub enum HomeError {
         folder: PathBuf,
     },
     /// The file system failed.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {source}; {}", remedy(source))]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -120,7 +132,7 @@ impl Home {
         };
         let existed = disk.exists(folder);
         disk.create_dir_all(folder)
-            .map_err(io("create the data folder", folder))?;
+            .map_err(io("make the data folder", folder))?;
         // Its name has to be durable too. A parent that this user may not read holds a folder that somebody else made.
         let parent = match folder.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -259,6 +271,12 @@ fn check(folder: &Path, file: &Path, bytes: &[u8], cluster: ClusterId, node: u64
             found: format,
         });
     }
+    if format < FORMAT {
+        return Err(HomeError::OlderFormat {
+            folder: folder.to_owned(),
+            found: format,
+        });
+    }
     let found: ClusterId = field("cluster")?
         .parse()
         .map_err(|_| damaged("the cluster id is not 32 hex digits"))?;
@@ -355,9 +373,13 @@ mod tests {
         let file = folder.path().join("meta/node");
         let text = std::fs::read_to_string(&file).unwrap();
 
-        std::fs::write(&file, text.replace("portcullis-node 1", "portcullis-node 2")).unwrap();
+        let claimed = format!("portcullis-node {FORMAT}");
+        std::fs::write(&file, text.replace(&claimed, "portcullis-node 99")).unwrap();
         let error = open(folder.path(), OURS, 1).unwrap_err();
-        assert!(matches!(error, HomeError::NewerFormat { found: 2, .. }));
+        assert!(matches!(error, HomeError::NewerFormat { found: 99, .. }));
+        std::fs::write(&file, text.replace(&claimed, "portcullis-node 1")).unwrap();
+        let error = open(folder.path(), OURS, 1).unwrap_err();
+        assert!(matches!(error, HomeError::OlderFormat { found: 1, .. }));
 
         std::fs::write(&file, &text[..20]).unwrap();
         let error = open(folder.path(), OURS, 1).unwrap_err();

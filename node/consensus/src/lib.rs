@@ -8,22 +8,27 @@
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
 //! | `submission`, `proposer`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
-//! | `machine`, `replica`, `tlog`, `bundle`, `merkle`, `snapshot`, `fetch` | state: applied, shown, kept, fetched |
+//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
+//! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
 //! | `log_store`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
-//! | `home`, `disk`, `state_store`, `sled_store`, `blocking` | the machine underneath |
+//! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agreement;
 mod blobs;
 mod blocking;
 mod bundle;
+mod bundles;
+mod chunks;
 mod consensus;
 mod disk;
 mod entries;
 mod errors;
 mod fetch;
 mod forward;
+mod history;
+mod holding;
 mod home;
 mod index;
 mod leadership;
@@ -37,11 +42,14 @@ mod proposal;
 mod proposer;
 mod read;
 mod record;
+mod remedy;
 mod replica;
+mod serve_state;
 mod server;
 mod settings;
 mod sled_store;
 mod snapshot;
+mod snapshots;
 mod state_store;
 mod status;
 #[cfg(test)]
@@ -61,6 +69,8 @@ pub use blocking::Blocking;
 pub use consensus::Consensus;
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
+pub use history::{HistoryError, HistoryReader, HistoryWriter};
+pub use holding::Holding;
 pub use home::{FORMAT, HomeError, cluster_of};
 pub use index::OpenStore;
 pub use leadership::Leadership;
@@ -70,7 +80,7 @@ pub use read::Consistency;
 pub use replica::View;
 pub use server::Service;
 pub use settings::{Settings, Timing};
-pub use snapshot::SnapshotError;
+pub use snapshots::SnapshotError;
 pub use state_store::{Checkpoint, StateBatch, StateStore};
 pub use status::Status;
 pub use types::{Clock, Member};

@@ -16,7 +16,8 @@ use crate::bundle::LEAVES;
 use crate::ledger::{self, Ledger};
 use crate::record::invalid;
 use crate::replica::{Replica, View};
-use crate::snapshot::{Content, SnapshotFile};
+use crate::snapshot::Content;
+use crate::snapshots::SnapshotFile;
 use crate::state_store::Checkpoint;
 use crate::types::{Answers, Group, LogId, Payload, SnapshotMeta, StoredMembership};
 
@@ -44,10 +45,11 @@ impl Machine {
             last,
             membership,
             ledger,
+            roots,
             open_leaves,
         } = content;
         let view = View::new(ledger.clone(), last);
-        replica.tlog.install(view.log_size, open_leaves)?;
+        replica.tlog.install(roots, open_leaves)?;
         replica.remember_root(&view);
         replica.publish(view, last.map_or(0, |id| id.index + 1));
         let mut machine = Machine {
@@ -192,6 +194,8 @@ impl RaftStateMachine<Group> for Machine {
                 last: self.last,
                 membership: self.membership.clone(),
                 ledger: self.ledger.clone(),
+                // Known once the last full bundle is durable.
+                roots: Vec::new(),
                 open_leaves: self.replica.tlog.open_leaves(),
             },
         }
@@ -199,24 +203,29 @@ impl RaftStateMachine<Group> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
         let replica = Arc::clone(&self.replica);
-        let last = meta.last_log_id;
+        let wanted = meta.clone();
+        // The snapshot gets its name before anything else changes: a crash before that leaves the old state, one after it
+        // leaves the new one, and what the Raft log holds below it is not looked at any more.
         let (content, file) = self
             .replica
             .blocking
             .run(move || {
-                let content = replica.snapshots.read(&file.path)?;
-                let file = replica.snapshots.adopt(last, &file.path)?;
+                let content = match file.content {
+                    Some(content) => Arc::unwrap_or_clone(content),
+                    None => replica.snapshots.read(&file.path).map_err(io::Error::other)?,
+                };
+                if content.meta() != wanted {
+                    return Err(invalid(format!(
+                        "the snapshot holds {}, but {wanted} was announced",
+                        content.meta()
+                    )));
+                }
+                let file = replica.snapshots.adopt(wanted.last_log_id, &file.path)?;
                 Ok((content, file))
             })
             .await?;
-        if content.meta() != *meta {
-            return Err(invalid(format!(
-                "the snapshot holds {}, but {meta} was announced",
-                content.meta()
-            )));
-        }
         let view = View::new(content.ledger.clone(), content.last);
-        self.replica.tlog.install(view.log_size, content.open_leaves)?;
+        self.replica.tlog.install(content.roots, content.open_leaves)?;
         self.ledger = content.ledger;
         self.last = content.last;
         self.membership = content.membership;
@@ -252,7 +261,8 @@ impl RaftSnapshotBuilder<Group> for Builder {
         let (size, _) = ledger::head(&self.content.ledger);
         self.replica.tlog.durable(size / LEAVES).await?;
 
-        let content = self.content.clone();
+        let mut content = self.content.clone();
+        content.roots = self.replica.tlog.bundles.roots(size / LEAVES);
         let replica = Arc::clone(&self.replica);
         let meta = content.meta();
         let snapshot = self
@@ -274,7 +284,7 @@ mod tests {
     use crate::blocking::Blocking;
     use crate::disk::StdDisk;
     use crate::ledger::{ClusterId, Digest};
-    use crate::snapshot::Snapshots;
+    use crate::snapshots::Snapshots;
     use crate::tlog::Tlog;
     use crate::types::{Entry, Proposal, log_id};
 
@@ -282,12 +292,7 @@ mod tests {
         let disk = Arc::new(StdDisk);
         let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
-        let content = Content {
-            last: None,
-            membership: StoredMembership::default(),
-            ledger: Ledger::new(),
-            open_leaves: Vec::new(),
-        };
+        let content = Content::empty();
         let view = View::new(content.ledger.clone(), None);
         let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
         Machine::new(replica, content, expected).unwrap()

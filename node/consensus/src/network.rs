@@ -20,6 +20,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RPCTypes};
 use portcullis_proto::internal::v1 as pb;
+use portcullis_proto::internal::v1::snapshot_progress::Progress;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,7 +30,7 @@ use crate::blocking::Blocking;
 use crate::disk::Disk;
 use crate::machine::SnapshotOfGroup;
 use crate::peers::{Class, PIECE_BYTES, Peers};
-use crate::snapshot::SnapshotFile;
+use crate::snapshots::SnapshotFile;
 use crate::types::{Group, Member, Vote};
 use crate::wire::{self, WireError};
 
@@ -288,31 +289,24 @@ impl NetSnapshot<Group> for Peer {
         };
         let length = length.map_err(|error| unreadable(&error))?;
 
-        let call = self.send_snapshot(&vote, path, length);
-        let limit = option.soft_ttl();
+        let call = self.send_snapshot(&vote, path, length, option.soft_ttl());
         tokio::select! {
-            sent = timeout(limit, call) => match sent {
-                Ok(Ok(response)) => {
-                    let vote = wire::get_vote("SnapshotResponse", response.into_inner().vote.as_ref())
-                        .map_err(|error| garbled(&error))?;
-                    Ok(SnapshotResponse::new(vote))
-                }
-                Ok(Err(status)) => Err(failed(&status).into()),
-                Err(_) => Err(self.late(RPCTypes::InstallSnapshot, limit).into()),
-            },
+            sent = call => sent.map(SnapshotResponse::new).map_err(Into::into),
             closed = cancel => Err(closed.into()),
         }
     }
 }
 
 impl Peer {
-    /// The call that sends a snapshot file. Boxed: openraft's trait cannot hold the type of the stream.
+    /// Sends a snapshot file and waits until it is installed. That may take as long as it needs; only silence of the
+    /// receiver may not last longer than `limit`. Boxed: openraft's trait cannot hold the type of the stream.
     fn send_snapshot(
         &self,
         vote: &Vote,
         path: PathBuf,
         length: u64,
-    ) -> BoxFuture<'static, Result<tonic::Response<pb::SnapshotResponse>, Status>> {
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<Vote, RPCError<Group>>> {
         let disk = Arc::clone(&self.network.disk);
         let blocking = self.network.blocking;
         let start = pb::SnapshotChunk {
@@ -347,7 +341,28 @@ impl Peer {
         });
         let mut client = self.network.peers.client(&self.address, Class::Bulk);
         let request = self.request(ReceiverStream::new(outgoing));
-        Box::pin(async move { client.install_snapshot(request).await })
+        let peer = self.clone();
+        Box::pin(async move {
+            let late = || peer.late(RPCTypes::InstallSnapshot, limit);
+            let call = timeout(limit, client.install_snapshot(request)).await;
+            let mut progress = call
+                .map_err(|_| late())?
+                .map_err(|status| failed(&status))?
+                .into_inner();
+            loop {
+                let message = timeout(limit, progress.message()).await.map_err(|_| late())?;
+                match message
+                    .map_err(|status| failed(&status))?
+                    .map(|message| message.progress)
+                {
+                    Some(Some(Progress::Installed(vote))) => {
+                        return wire::get_vote("SnapshotProgress", Some(&vote)).map_err(|error| garbled(&error));
+                    }
+                    Some(_) => {}
+                    None => return Err(failed(&Status::aborted("the receiver of a snapshot hung up"))),
+                }
+            }
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::agreement::{Agreement, Roots};
 use crate::blocking::Blocking;
 use crate::ledger::{self, Digest, Ledger};
-use crate::snapshot::{SnapshotFile, Snapshots};
+use crate::snapshots::{SnapshotFile, Snapshots};
 use crate::tlog::Tlog;
 use crate::types::{LogId, SnapshotMeta};
 

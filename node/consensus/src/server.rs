@@ -1,6 +1,5 @@
 //! What the other nodes ask of this one, over gRPC.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,31 +7,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use openraft::Snapshot;
 use portcullis_domain::codec;
 use portcullis_proto::internal::v1 as pb;
 use portcullis_proto::internal::v1::raft_server::{Raft as RaftService, RaftServer};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::consensus::Consensus;
-use crate::disk::Disk;
 use crate::errors::{ProposeError, Reason};
 use crate::forward::put_answer;
+use crate::holding::Holding;
 use crate::ledger::Digest;
 use crate::peers::{MESSAGE_BYTES, PIECE_BYTES};
 use crate::read::Consistency;
-use crate::snapshot::SnapshotFile;
+use crate::serve_state::{give_bundles, take_snapshot};
 use crate::submission::Answer;
-use crate::types::Vote;
 use crate::wire::{self, WireError};
 
-/// The longest silence within a snapshot that is being received.
-const SILENCE: Duration = Duration::from_secs(15);
-/// The largest snapshot that is accepted, bytes.
-const SNAPSHOT_BYTES: u64 = 8 << 30;
 /// Batches of one stream that wait for their outcome at the same time.
 const BATCHES: usize = 64;
 /// The longest time a forwarded batch may ask for.
@@ -84,7 +77,8 @@ fn stopped(error: impl std::fmt::Display) -> Status {
 impl RaftService for Service {
     type AppendStream = Replies<pb::AppendResponse>;
     type ProposeStream = ReceiverStream<Result<pb::ProposeResult, Status>>;
-    type GetBundleStream = Replies<pb::BundleChunk>;
+    type InstallSnapshotStream = ReceiverStream<Result<pb::SnapshotProgress, Status>>;
+    type GetBundlesStream = ReceiverStream<Result<pb::BundlePiece, Status>>;
     type GetBlobStream = Replies<pb::BlobChunk>;
 
     async fn append(&self, request: Request<Streaming<pb::AppendRequest>>) -> Reply<Self::AppendStream> {
@@ -138,23 +132,16 @@ impl RaftService for Service {
         Ok(Response::new(wire::put_transferred(&response)))
     }
 
-    async fn install_snapshot(&self, request: Request<Streaming<pb::SnapshotChunk>>) -> Reply<pb::SnapshotResponse> {
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<pb::SnapshotChunk>>,
+    ) -> Reply<Self::InstallSnapshotStream> {
         self.check(&request)?;
         let number = self.incoming.fetch_add(1, Ordering::Relaxed);
-        let snapshots = &self.consensus.replica().snapshots;
-        let mut incoming = Incoming {
-            disk: Arc::clone(snapshots.disk()),
-            path: snapshots.incoming(number),
-            unused: true,
-        };
-        let result = self.receive_snapshot(request.into_inner(), &mut incoming).await;
-        // Not installed, or installed under its name: either way this name is not needed.
-        incoming.unused = true;
-        drop(incoming);
-        result.map(|vote| {
-            let vote = Some(wire::put_vote(&vote));
-            Response::new(pb::SnapshotResponse { vote })
-        })
+        let (progress, outgoing) = mpsc::channel(2);
+        let chunks = request.into_inner();
+        tokio::spawn(take_snapshot(self.consensus.clone(), number, chunks, progress));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 
     async fn propose(&self, request: Request<Streaming<pb::ProposeBatch>>) -> Reply<Self::ProposeStream> {
@@ -202,40 +189,18 @@ impl RaftService for Service {
         }
     }
 
-    async fn get_bundle(&self, request: Request<pb::GetBundleRequest>) -> Reply<Self::GetBundleStream> {
+    async fn get_bundles(&self, request: Request<pb::GetBundlesRequest>) -> Reply<Self::GetBundlesStream> {
         self.check(&request)?;
-        let pb::GetBundleRequest { bundle, log_size } = request.into_inner();
-        let replica = Arc::clone(self.consensus.replica());
-        let found = self
-            .consensus
-            .replica()
-            .blocking
-            .run(move || {
-                let Some(proof) = replica.tlog.proof(bundle, log_size)? else {
-                    return Ok(None);
-                };
-                let content = replica.tlog.bundle(bundle)?.encode();
-                Ok(Some((proof, Bytes::from(content))))
-            })
-            .await
-            .map_err(|error| Status::data_loss(error.to_string()))?;
-        let Some((proof, content)) = found else {
-            return Err(Status::not_found(format!(
-                "bundle {bundle} for a log of {log_size} entries is not here yet"
-            )));
-        };
-        let proof = proof.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect();
-        let head = pb::BundleChunk {
-            proof,
-            data: Bytes::new(),
-        };
-        let pieces = pieces(content).map(|data| pb::BundleChunk {
-            proof: Vec::new(),
-            data,
-        });
-        Ok(Response::new(Box::pin(stream::iter(
-            std::iter::once(head).chain(pieces).map(Ok),
-        ))))
+        // One on its way while the next is read.
+        let (pieces, outgoing) = mpsc::channel(1);
+        tokio::spawn(give_bundles(self.consensus.clone(), request.into_inner(), pieces));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn get_holding(&self, request: Request<pb::GetHoldingRequest>) -> Reply<pb::GetHoldingResponse> {
+        self.check(&request)?;
+        let Holding { bundles, missing } = self.consensus.holding();
+        Ok(Response::new(pb::GetHoldingResponse { bundles, missing }))
     }
 
     async fn get_blob(&self, request: Request<pb::GetBlobRequest>) -> Reply<Self::GetBlobStream> {
@@ -253,108 +218,6 @@ impl RaftService for Service {
             .ok_or_else(|| Status::not_found("the blob is not on this node"))?;
         let pieces = pieces(content).map(|data| Ok(pb::BlobChunk { data }));
         Ok(Response::new(Box::pin(stream::iter(pieces))))
-    }
-}
-
-/// The file of a snapshot that is being received. Removed when nobody uses it any more, also when the caller hangs up.
-struct Incoming {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    unused: bool,
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if self.unused
-            && self.disk.exists(&self.path)
-            && let Err(error) = self.disk.remove(&self.path)
-        {
-            tracing::warn!(%error, path = %self.path.display(), "a received snapshot that is not used cannot be removed");
-        }
-    }
-}
-
-impl Service {
-    async fn receive_snapshot(
-        &self,
-        mut chunks: Streaming<pb::SnapshotChunk>,
-        incoming: &mut Incoming,
-    ) -> Result<Vote, Status> {
-        use pb::snapshot_chunk::Part;
-        let path = incoming.path.clone();
-        let replica = self.consensus.replica();
-        let disk = Arc::clone(replica.snapshots.disk());
-        let write = |error: std::io::Error| Status::internal(format!("the snapshot cannot be written: {error}"));
-        let garbled = |why: &str| Status::invalid_argument(format!("SnapshotChunk: {why}"));
-
-        let Some(Part::Start(start)) = next(&mut chunks).await? else {
-            return Err(garbled("the first part is not `start`"));
-        };
-        let vote = wire::get_vote("SnapshotChunk.start", start.vote.as_ref()).map_err(bad)?;
-        if start.length > SNAPSHOT_BYTES {
-            return Err(Status::out_of_range(format!(
-                "a snapshot of {} bytes; the limit is {SNAPSHOT_BYTES}",
-                start.length
-            )));
-        }
-        let mut file = {
-            let (disk, path) = (Arc::clone(&disk), path.clone());
-            replica.blocking.run(move || disk.create(&path)).await.map_err(write)?
-        };
-        let mut length = 0;
-        while let Some(part) = next(&mut chunks).await? {
-            let Part::Piece(piece) = part else {
-                return Err(garbled("a second `start`"));
-            };
-            if crc32fast::hash(&piece.data) != piece.crc {
-                return Err(Status::data_loss(
-                    "SnapshotChunk.piece: the CRC is not that of the data",
-                ));
-            }
-            length += piece.data.len() as u64;
-            if length > start.length {
-                return Err(garbled("more data than announced"));
-            }
-            file = replica
-                .blocking
-                .run(move || file.write(&piece.data).map(|()| file))
-                .await
-                .map_err(write)?;
-        }
-        if length != start.length {
-            return Err(Status::aborted(format!(
-                "the snapshot broke off after {length} of {} bytes",
-                start.length
-            )));
-        }
-        let meta = {
-            let (replica, path) = (Arc::clone(replica), path.clone());
-            self.consensus
-                .replica()
-                .blocking
-                .run(move || {
-                    file.sync()?;
-                    drop(file);
-                    Ok(replica.snapshots.read(&path)?.meta())
-                })
-                .await
-                .map_err(|error| Status::data_loss(format!("the received snapshot: {error}")))?
-        };
-        let snapshot = Snapshot {
-            meta,
-            snapshot: SnapshotFile { path },
-        };
-        // From here on Raft reads it, also when the caller hangs up.
-        incoming.unused = false;
-        let installed = self.consensus.raft().install_full_snapshot(vote, snapshot).await;
-        installed.map(|response| response.vote).map_err(stopped)
-    }
-}
-
-async fn next(chunks: &mut Streaming<pb::SnapshotChunk>) -> Result<Option<pb::snapshot_chunk::Part>, Status> {
-    match timeout(SILENCE, chunks.message()).await {
-        Ok(chunk) => Ok(chunk?.and_then(|chunk| chunk.part)),
-        Err(_) => Err(Status::deadline_exceeded("no part of the snapshot for 15 s")),
     }
 }
 

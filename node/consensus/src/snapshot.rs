@@ -1,39 +1,36 @@
-//! Snapshot files: the ledger, the leaves outside of full bundles, and where in the Raft log both were.
+//! What a snapshot holds, and its bytes: the ledger, the roots of all full bundles, the leaves after them, and where in the
+//! Raft log all of that was.
 //!
 //! ```text
-//! "PSNP"  u8 format 1  u16 group  16 bytes cluster id
-//! last log id   log id of the membership   membership         as in a log record
-//! u64 log size  32 bytes log root
-//! u32 count     count x (u32 length, leaf)
-//! u64 length    ledger in canonical bytes
-//! 32 bytes SHA-256 of all before
+//! first piece:
+//!   "PSNP"  u8 format 2  u16 group  16 bytes cluster id
+//!   last log id   log id of the membership   membership         as in a log record
+//!   u64 log size  32 bytes log root
+//! the other pieces, joined:
+//!   (log size / 4096) x 32 bytes root of a full bundle
+//!   (log size % 4096) x (u32 length, leaf)
+//!   ledger in canonical bytes, to the end
 //! ```
-//! The newest is what a node starts from; the one before it is kept until the next, in case the disk loses one.
+//! Integers are big-endian; the pieces are those of [`crate::chunks`]. A reader believes nothing that stands beside the
+//! ledger: bundles and leaves must have the root that the ledger has.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use portcullis_domain::codec;
-use sha2::{Digest as _, Sha256};
 
-use crate::bundle::checked;
+use crate::bundle::LEAVES;
+use crate::chunks::{ChunkReader, ChunkWriter};
 use crate::disk::Disk;
 use crate::ledger::{self, ClusterId, Digest, Ledger};
 use crate::record::{get_bytes, get_log_id, get_membership, invalid, nothing_left, put_log_id, put_membership, short};
+use crate::tlog;
 use crate::types::{GROUP, LogId, SnapshotMeta, StoredMembership};
 
 const MAGIC: &[u8; 4] = b"PSNP";
-const FORMAT: u8 = 1;
-/// Snapshots that stay on disk.
-const KEPT: usize = 2;
-
-/// A snapshot on disk, as openraft hands it around.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SnapshotFile {
-    pub(crate) path: PathBuf,
-}
+const FORMAT: u8 = 2;
 
 /// The content of a snapshot.
 #[derive(Debug, Clone)]
@@ -41,10 +38,46 @@ pub(crate) struct Content {
     pub(crate) last: Option<LogId>,
     pub(crate) membership: StoredMembership,
     pub(crate) ledger: Ledger,
+    /// Merkle roots of all full bundles of the decision log.
+    pub(crate) roots: Vec<Digest>,
+    /// The leaves after the last full bundle.
     pub(crate) open_leaves: Vec<Bytes>,
 }
 
+/// Why the bytes are not a snapshot for this node.
+#[derive(Debug)]
+pub(crate) enum Flaw {
+    /// They are not what was written.
+    Damaged(io::Error),
+    /// They are whole, but this program does not understand them.
+    Version(String),
+    /// They are whole, but of another cluster.
+    Foreign(ClusterId),
+    /// The disk does not give them.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Flaw {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Flaw::Damaged(error),
+            _ => Flaw::Disk(error),
+        }
+    }
+}
+
 impl Content {
+    /// The state before the first entry.
+    pub(crate) fn empty() -> Self {
+        Content {
+            last: None,
+            membership: StoredMembership::default(),
+            ledger: Ledger::new(),
+            roots: Vec::new(),
+            open_leaves: Vec::new(),
+        }
+    }
+
     pub(crate) fn meta(&self) -> SnapshotMeta {
         SnapshotMeta {
             last_log_id: self.last,
@@ -52,178 +85,121 @@ impl Content {
         }
     }
 
-    pub(crate) fn encode(&self, cluster: ClusterId) -> Vec<u8> {
-        let ledger = codec::to_bytes(&self.ledger);
+    /// Writes everything and returns when it is durable. Needs memory for the ledger's bytes once.
+    pub(crate) fn write(&self, mut out: ChunkWriter, cluster: ClusterId) -> io::Result<()> {
         let (size, root) = ledger::head(&self.ledger);
-        let leaves: usize = self.open_leaves.iter().map(|leaf| leaf.len() + 4).sum();
-        let mut out = Vec::with_capacity(1024 + leaves + ledger.len());
-        out.put_slice(MAGIC);
-        out.put_u8(FORMAT);
-        out.put_u16(GROUP);
-        out.put_slice(&cluster.0);
-        put_log_id(&mut out, self.last.as_ref());
-        put_log_id(&mut out, self.membership.log_id().as_ref());
-        put_membership(&mut out, self.membership.membership());
-        out.put_u64(size);
-        out.put_slice(&root.0);
-        out.put_u32(self.open_leaves.len() as u32);
-        for leaf in &self.open_leaves {
-            out.put_u32(leaf.len() as u32);
-            out.put_slice(leaf);
+        self.check(size, &root)?;
+        let mut head = Vec::with_capacity(1024);
+        head.put_slice(MAGIC);
+        head.put_u8(FORMAT);
+        head.put_u16(GROUP);
+        head.put_slice(&cluster.0);
+        put_log_id(&mut head, self.last.as_ref());
+        put_log_id(&mut head, self.membership.log_id().as_ref());
+        put_membership(&mut head, self.membership.membership());
+        head.put_u64(size);
+        head.put_slice(&root.0);
+        out.write(&head)?;
+        out.cut()?;
+        for root in &self.roots {
+            out.write(&root.0)?;
         }
-        out.put_u64(ledger.len() as u64);
-        out.put_slice(&ledger);
-        let sum = Sha256::digest(&out);
-        out.put_slice(&sum);
-        out
+        for leaf in &self.open_leaves {
+            out.write(&(leaf.len() as u32).to_be_bytes())?;
+            out.write(leaf)?;
+        }
+        out.write(&codec::to_bytes(&self.ledger))?;
+        out.finish()
     }
 
-    /// Reads and checks everything, also that the ledger has the log size and root that stand beside it.
-    pub(crate) fn decode(bytes: Bytes, cluster: ClusterId) -> io::Result<Self> {
-        let mut rest = checked(bytes)?;
-        if rest.len() < 23 || &rest.split_to(4)[..] != MAGIC {
-            return Err(invalid("it is not a snapshot"));
+    /// Reads and checks everything. Needs memory for the file once, beside what comes out of it.
+    pub(crate) fn read(disk: &Arc<dyn Disk>, path: &Path, cluster: ClusterId) -> Result<Self, Flaw> {
+        let length = usize::try_from(disk.len(path)?).unwrap_or(usize::MAX);
+        let mut reader = ChunkReader::new(Arc::clone(disk), path);
+        let Some(head) = reader.next()? else {
+            return Err(Flaw::Damaged(invalid("it is empty")));
+        };
+        let mut body = Vec::with_capacity(length);
+        while let Some(piece) = reader.next()? {
+            body.extend_from_slice(&piece);
         }
-        let format = rest.try_get_u8().map_err(short)?;
+        // From here on nothing is damaged: what is odd was written so.
+        let odd = |error: io::Error| Flaw::Version(error.to_string());
+        let mut rest = head;
+        let magic = rest.split_to(rest.len().min(MAGIC.len()));
+        if &magic[..] != MAGIC {
+            return Err(Flaw::Version("it is not a snapshot".to_owned()));
+        }
+        let format = rest.try_get_u8().map_err(short).map_err(odd)?;
         if format != FORMAT {
-            return Err(invalid(format!("it has format {format}, this program reads {FORMAT}")));
-        }
-        let group = rest.try_get_u16().map_err(short)?;
-        if group != GROUP {
-            return Err(invalid(format!("it belongs to group {group}")));
-        }
-        let mut found = ClusterId([0; 16]);
-        rest.split_to(16).copy_to_slice(&mut found.0);
-        if found != cluster {
-            return Err(invalid(format!(
-                "it belongs to cluster {found}, this node to {cluster}"
+            return Err(Flaw::Version(format!(
+                "it has format {format}, this program reads {FORMAT}"
             )));
         }
-        let last = get_log_id(&mut rest)?;
-        let membership_at = get_log_id(&mut rest)?;
-        let membership = get_membership(&mut rest)?;
-        let size = rest.try_get_u64().map_err(short)?;
-        let mut root = Digest([0; 32]);
-        if rest.remaining() < root.0.len() {
-            return Err(invalid("a field ends early"));
+        let group = rest.try_get_u16().map_err(short).map_err(odd)?;
+        if group != GROUP {
+            return Err(Flaw::Version(format!("it belongs to group {group}")));
         }
-        rest.copy_to_slice(&mut root.0);
+        let found = ClusterId(get_array(&mut rest).map_err(odd)?);
+        if found != cluster {
+            return Err(Flaw::Foreign(found));
+        }
+        Self::decode(rest, body.into()).map_err(odd)
+    }
+
+    fn decode(mut head: Bytes, mut body: Bytes) -> io::Result<Self> {
+        let last = get_log_id(&mut head)?;
+        let membership_at = get_log_id(&mut head)?;
+        let membership = get_membership(&mut head)?;
+        let size = head.try_get_u64().map_err(short)?;
+        let root = Digest(get_array(&mut head)?);
+        nothing_left(&head, "the head of the snapshot")?;
+
+        let mut roots = Vec::new();
+        for _ in 0..size / LEAVES {
+            roots.push(Digest(get_array(&mut body)?));
+        }
         let mut open_leaves = Vec::new();
-        for _ in 0..rest.try_get_u32().map_err(short)? {
-            open_leaves.push(get_bytes(&mut rest)?);
+        for _ in 0..size % LEAVES {
+            // Copied, so that a few leaves do not hold the whole file in memory.
+            open_leaves.push(Bytes::copy_from_slice(&get_bytes(&mut body)?));
         }
-        let length = rest.try_get_u64().map_err(short)?;
-        if length > rest.remaining() as u64 {
-            return Err(invalid("the ledger ends early"));
-        }
-        let state = rest.split_to(length as usize);
-        nothing_left(&rest, "snapshot")?;
-        let ledger: Ledger =
-            codec::from_bytes(&state).map_err(|error| invalid(format!("the ledger in it: {error}")))?;
+        let ledger: Ledger = codec::from_bytes(&body).map_err(|error| invalid(format!("the ledger in it: {error}")))?;
         if ledger::head(&ledger) != (size, root) {
             return Err(invalid(
                 "the ledger in it does not have the log size and root that stand beside it",
             ));
         }
-        Ok(Content {
+        let content = Content {
             last,
             membership: StoredMembership::new(membership_at, membership),
             ledger,
+            roots,
             open_leaves,
-        })
-    }
-}
-
-/// The folder of snapshots.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshots {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-    cluster: ClusterId,
-}
-
-/// The newest snapshot cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the snapshot {path} is damaged: {source}; remove the file to start from the snapshot before it, if there is one (the \
-     start fails when the Raft log does not reach back to it), otherwise remove this node from the cluster and add a new one \
-     with a new id"
-)]
-pub struct SnapshotError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub source: io::Error,
-}
-
-impl Snapshots {
-    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, cluster: ClusterId) -> Self {
-        Snapshots { disk, folder, cluster }
-    }
-
-    /// The newest snapshot, if there is any.
-    pub(crate) fn newest(&self) -> Result<Option<(Content, SnapshotFile)>, SnapshotError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| SnapshotError { path, source }
         };
-        let names = self.names().map_err(failed(&self.folder))?;
-        let Some(name) = names.last() else {
-            return Ok(None);
-        };
-        let path = self.folder.join(name);
-        let content = self.read(&path).map_err(failed(&path))?;
-        Ok(Some((content, SnapshotFile { path })))
+        content.check(size, &root)?;
+        Ok(content)
     }
 
-    /// Reads and checks a snapshot file.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Content> {
-        Content::decode(self.disk.read(path)?.into(), self.cluster)
-    }
-
-    /// Writes a snapshot so that it is durable, and removes those that are too old.
-    pub(crate) fn write(&self, content: &Content) -> io::Result<SnapshotFile> {
-        let path = self.path(content.last);
-        self.disk.publish(&path, &content.encode(self.cluster))?;
-        self.prune()?;
-        Ok(SnapshotFile { path })
-    }
-
-    /// Gives a received file its name. Its content is durable already.
-    pub(crate) fn adopt(&self, last: Option<LogId>, received: &Path) -> io::Result<SnapshotFile> {
-        let path = self.path(last);
-        if path != received {
-            self.disk.rename(received, &path)?;
-            self.disk.sync_dir(&self.folder)?;
-        }
-        self.prune()?;
-        Ok(SnapshotFile { path })
-    }
-
-    /// A name for a file that is being received.
-    pub(crate) fn incoming(&self, unique: u64) -> PathBuf {
-        self.folder.join(format!("incoming-{unique}{}", crate::disk::TEMPORARY))
-    }
-
-    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
-    }
-
-    fn path(&self, last: Option<LogId>) -> PathBuf {
-        self.folder.join(format!("{:020}.snap", last.map_or(0, |id| id.index)))
-    }
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = self.disk.list(&self.folder)?;
-        names.retain(|name| name.ends_with(".snap"));
-        Ok(names)
-    }
-
-    fn prune(&self) -> io::Result<()> {
-        let names = self.names()?;
-        for name in names.iter().rev().skip(KEPT) {
-            self.disk.remove(&self.folder.join(name))?;
+    /// Do bundles and leaves give the root that the ledger has?
+    fn check(&self, size: u64, root: &Digest) -> io::Result<()> {
+        let count = self.roots.len() as u64 * LEAVES + self.open_leaves.len() as u64;
+        if count != size || tlog::root(&self.roots, &self.open_leaves) != *root {
+            return Err(invalid(format!(
+                "its {} bundles and {} leaves are not the decision log of {size} entries that its ledger has written",
+                self.roots.len(),
+                self.open_leaves.len()
+            )));
         }
         Ok(())
     }
+}
+
+fn get_array<const N: usize>(rest: &mut Bytes) -> io::Result<[u8; N]> {
+    if rest.len() < N {
+        return Err(invalid("a field ends early"));
+    }
+    let mut bytes = [0; N];
+    rest.split_to(N).copy_to_slice(&mut bytes);
+    Ok(bytes)
 }

@@ -75,7 +75,7 @@ impl Consensus {
             log_size: view.log_size,
             log_root: view.root,
             indexed: self.index().durable().map_or(0, |checkpoint| checkpoint.log_size),
-            missing_bundle: self.replica().tlog.first_missing(),
+            missing_bundle: self.replica().tlog.bundles.missing(1).next(),
             voters: membership.voter_ids().map(member).collect(),
             learners: membership.learner_ids().map(member).collect(),
             quorum_age: metrics.last_quorum_acked.map(|at| at.elapsed()),

@@ -8,13 +8,14 @@ use tempfile::TempDir;
 
 use crate::blocking::Blocking;
 use crate::disk::StdDisk;
-use crate::ledger::{ClusterId, Ledger};
+use crate::ledger::ClusterId;
 use crate::log_store::{LogSettings, LogStore};
 use crate::machine::Machine;
 use crate::replica::{Replica, View};
-use crate::snapshot::{Content, Snapshots};
+use crate::snapshot::Content;
+use crate::snapshots::Snapshots;
 use crate::tlog::Tlog;
-use crate::types::{Group, StoredMembership};
+use crate::types::Group;
 
 struct OnDisk;
 
@@ -30,12 +31,7 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         let disk = Arc::new(StdDisk);
         let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
         let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
-        let content = Content {
-            last: None,
-            membership: StoredMembership::default(),
-            ledger: Ledger::new(),
-            open_leaves: Vec::new(),
-        };
+        let content = Content::empty();
         let view = View::new(content.ledger.clone(), None);
         let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
         let mut machine = Machine::new(replica, content, None).unwrap();

@@ -2,21 +2,22 @@
 //!
 //! Leaves come from apply, in order. A writer task makes each full bundle durable; until then the Raft log (and the tail
 //! inside a snapshot) still has what its leaves are made from. A replica that was brought up by a snapshot lacks older
-//! bundles; it knows which, and they are fetched (see [`crate::fetch`]).
+//! bundles; it knows which and what roots they have, and they are fetched (see [`crate::fetch`]).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use portcullis_domain::merkle::leaf_hash;
+use portcullis_domain::merkle::{leaf_hash, root_of};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Blocking;
-use crate::bundle::{Bundle, LEAVES};
-use crate::disk::{Disk, temporary_name};
+use crate::bundle::{Bundle, LEAVES, PAGE};
+use crate::bundles::Bundles;
+use crate::disk::Disk;
 use crate::ledger::Digest;
 use crate::merkle;
 use crate::record::invalid;
@@ -26,9 +27,7 @@ const RECENT: usize = 4096;
 /// Leaves that may wait for the writer before apply has to wait.
 const UNWRITTEN: u64 = 64 * 1024;
 /// Bundles that one round of the writer makes durable together.
-const ROUND: usize = 16;
-/// Bundles kept decoded for readers.
-const CACHED: usize = 8;
+const ROUND: usize = 4;
 /// The most bytes that one read returns, beyond its first leaf.
 const READ_BYTES: usize = 1 << 20;
 
@@ -47,14 +46,10 @@ pub(crate) enum Found {
 /// The log. Shared by apply, the writer and all readers.
 #[derive(Debug)]
 pub(crate) struct Tlog {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
+    pub(crate) bundles: Bundles,
     state: Mutex<State>,
-    cache: Mutex<VecDeque<Arc<Bundle>>>,
     full: Notify,
     written: watch::Sender<Written>,
-    /// One bundle from elsewhere is kept at a time: two readers may ask for the same one.
-    inserting: Mutex<()>,
 }
 
 /// How far the writer is.
@@ -80,10 +75,6 @@ struct State {
     /// Number of the first leaf in `tail`; always the first of a bundle.
     first: u64,
     tail: VecDeque<Bytes>,
-    next_write: u64,
-    present: BTreeSet<u64>,
-    /// All bundles below are present; where the search for a missing one begins.
-    whole: u64,
 }
 
 impl State {
@@ -92,29 +83,29 @@ impl State {
     }
 
     fn leaves(&self, from: u64, count: usize) -> impl Iterator<Item = &Bytes> {
-        self.tail.iter().skip((from - self.first) as usize).take(count)
+        let at = (from - self.first) as usize;
+        self.tail.range(at..self.tail.len().min(at.saturating_add(count)))
     }
+}
+
+/// Root of a log: full bundles by their roots, then what is not a full bundle yet.
+pub(crate) fn root(bundles: &[Digest], open: &[Bytes]) -> Digest {
+    if open.is_empty() {
+        return merkle::root(bundles);
+    }
+    let mut hashes = bundles.to_vec();
+    hashes.push(root_of(open.iter().map(|leaf| leaf_hash(leaf))));
+    merkle::root(&hashes)
 }
 
 impl Tlog {
     /// Opens the folder; the log is empty until [`Tlog::install`] or appends say what it holds.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: PathBuf) -> io::Result<Self> {
-        let present = disk
-            .list(&folder)?
-            .iter()
-            .filter_map(|name| Bundle::number_of(name))
-            .collect();
         Ok(Tlog {
-            disk,
-            folder,
-            state: Mutex::new(State {
-                present,
-                ..State::default()
-            }),
-            cache: Mutex::default(),
+            bundles: Bundles::open(disk, folder)?,
+            state: Mutex::default(),
             full: Notify::new(),
             written: watch::channel(Written::default()).0,
-            inserting: Mutex::default(),
         })
     }
 
@@ -135,23 +126,23 @@ impl Tlog {
         state.leaves(from, LEAVES as usize).cloned().collect()
     }
 
-    /// Puts the log where a snapshot says it is: `size` leaves, of which the last `size % 256` are given.
-    pub(crate) fn install(&self, size: u64, open: Vec<Bytes>) -> io::Result<()> {
-        if open.len() as u64 != size % LEAVES {
+    /// Puts the log where a snapshot says it is: the roots of all full bundles, and the leaves after them.
+    pub(crate) fn install(&self, roots: Vec<Digest>, open: Vec<Bytes>) -> io::Result<()> {
+        if open.len() as u64 >= LEAVES {
             return Err(invalid(format!(
-                "a log of {size} leaves has {} leaves outside of full bundles, the snapshot brings {}",
-                size % LEAVES,
-                open.len()
+                "{} leaves outside of full bundles; there are at most {}",
+                open.len(),
+                LEAVES - 1
             )));
         }
-        let bundle = size / LEAVES;
+        let next = roots.len() as u64;
         {
             let mut state = self.state();
-            state.first = bundle * LEAVES;
+            state.first = next * LEAVES;
             state.tail = open.into();
-            state.next_write = bundle;
+            self.bundles.reset(roots);
         }
-        self.written.send_modify(|written| written.next = bundle);
+        self.written.send_modify(|written| written.next = next);
         Ok(())
     }
 
@@ -224,7 +215,7 @@ impl Tlog {
     fn next_full(&self) -> Vec<(u64, Vec<Bytes>)> {
         let state = self.state();
         let full = state.size() / LEAVES;
-        (state.next_write..full)
+        (self.bundles.count()..full)
             .take(ROUND)
             .map(|number| {
                 let leaves = state.leaves(number * LEAVES, LEAVES as usize);
@@ -234,47 +225,33 @@ impl Tlog {
     }
 
     fn write(&self, round: Vec<(u64, Vec<Bytes>)>) -> io::Result<()> {
-        let mut renames = Vec::new();
-        let Some(next) = round.last().map(|(number, _)| number + 1) else {
-            return Ok(());
-        };
-        let numbers: Vec<u64> = round.iter().map(|(number, _)| *number).collect();
-        for (number, leaves) in round {
-            let path = self.path(number);
-            let bytes = Bundle::new(number, leaves).encode();
-            if self.state().present.contains(&number) {
-                // Written before the last restart and now made again by replay: it must be the same.
-                if self.disk.read(&path)? != bytes {
-                    return Err(invalid(format!(
-                        "{} is not what the replay of the Raft log gives: this replica differs from what it was before; \
-                         remove this node from the cluster and add a new one with a new id",
-                        path.display()
-                    )));
-                }
-                continue;
+        let bundles: Vec<Bundle> = round
+            .into_iter()
+            .map(|(number, leaves)| Bundle::of(number, &leaves))
+            .collect();
+        for bundle in bundles.iter().filter(|bundle| self.bundles.holds(bundle.number)) {
+            // Written before the last restart and now made again by replay: it must be the same.
+            if self.bundles.root_on_disk(bundle.number)? != bundle.root {
+                return Err(invalid(format!(
+                    "{} is not what the replay of the Raft log gives: this replica differs from what it was before; remove \
+                     this node from the cluster and add a new one with a new id",
+                    self.bundles.path(bundle.number).display()
+                )));
             }
-            let temporary = temporary_name(&path);
-            let mut file = self.disk.create(&temporary)?;
-            file.write(&bytes)?;
-            file.sync()?;
-            renames.push((temporary, path));
         }
-        if !renames.is_empty() {
-            for (temporary, path) in &renames {
-                self.disk.rename(temporary, path)?;
-            }
-            self.disk.sync_dir(&self.folder)?;
-        }
-        {
+        self.bundles.write(&bundles)?;
+        let written: Vec<_> = bundles.iter().map(|bundle| (bundle.number, bundle.root)).collect();
+        let next = {
             let mut state = self.state();
-            state.present.extend(numbers);
             // A snapshot may have been installed meanwhile; it never moves the log back.
-            state.next_write = state.next_write.max(next);
-            while state.tail.len() >= RECENT + LEAVES as usize && state.first / LEAVES < state.next_write {
+            self.bundles.grow(&written);
+            let next = self.bundles.count();
+            while state.tail.len() >= RECENT + LEAVES as usize && state.first / LEAVES < next {
                 state.tail.drain(..LEAVES as usize);
                 state.first += LEAVES;
             }
-        }
+            next
+        };
         self.written
             .send_modify(|written| written.next = written.next.max(next));
         Ok(())
@@ -282,7 +259,6 @@ impl Tlog {
 
     /// Up to `max` leaves from `from`. Reads a file when they are old, so this can block.
     pub(crate) fn read(&self, from: u64, max: usize) -> io::Result<Found> {
-        let number = from / LEAVES;
         {
             let state = self.state();
             if from >= state.size() {
@@ -292,124 +268,19 @@ impl Tlog {
                 let leaves = state.leaves(from, max).cloned();
                 return Ok(Found::Leaves(numbered(from, leaves)));
             }
-            if !state.present.contains(&number) {
-                return Ok(Found::Missing(number));
-            }
         }
-        let bundle = self.bundle(number)?;
-        let leaves = bundle.leaves.iter().skip((from % LEAVES) as usize);
+        let number = from / LEAVES;
+        if !self.bundles.holds(number) {
+            return Ok(Found::Missing(number));
+        }
+        let page = self.bundles.page_of(from)?;
+        let leaves = page.iter().skip((from % PAGE) as usize);
         Ok(Found::Leaves(numbered(from, leaves.take(max).cloned())))
     }
 
     /// Is there no need to touch the disk for it?
     pub(crate) fn in_memory(&self, from: u64) -> bool {
         from >= self.state().first
-    }
-
-    /// A bundle from its file.
-    pub(crate) fn bundle(&self, number: u64) -> io::Result<Arc<Bundle>> {
-        let cached = |cache: &VecDeque<Arc<Bundle>>| cache.iter().find(|bundle| bundle.number == number).cloned();
-        let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bundle) = cached(&cache()) {
-            return Ok(bundle);
-        }
-        let path = self.path(number);
-        let bytes = self.disk.read(&path)?;
-        let bundle = Bundle::decode(number, bytes.into()).map_err(|error| {
-            invalid(format!(
-                "the decision-log bundle {} is damaged: {error}; restore the file from another node (all nodes have the same \
-                 one) and start again",
-                path.display()
-            ))
-        })?;
-        let bundle = Arc::new(bundle);
-        let mut cache = cache();
-        if cache.len() == CACHED {
-            cache.pop_back();
-        }
-        cache.push_front(Arc::clone(&bundle));
-        Ok(bundle)
-    }
-
-    /// The oldest bundle that this replica should have and does not.
-    pub(crate) fn first_missing(&self) -> Option<u64> {
-        let mut state = self.state();
-        while state.whole < state.next_write && state.present.contains(&state.whole) {
-            state.whole += 1;
-        }
-        let missing = state.whole;
-        (missing < state.next_write).then_some(missing)
-    }
-
-    /// Keeps a bundle that another node sent and whose proof was checked.
-    pub(crate) fn insert(&self, bundle: &Bundle) -> io::Result<()> {
-        let _one = self.inserting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.state().present.contains(&bundle.number) {
-            return Ok(());
-        }
-        self.disk.publish(&self.path(bundle.number), &bundle.encode())?;
-        self.state().present.insert(bundle.number);
-        Ok(())
-    }
-
-    /// The way from a bundle to the root of the log when it had `size` leaves. `None` when this replica cannot know it.
-    pub(crate) fn proof(&self, number: u64, size: u64) -> io::Result<Option<Vec<Digest>>> {
-        let full = size / LEAVES;
-        if number >= full || size > self.size() {
-            return Ok(None);
-        }
-        let mut hashes = Vec::with_capacity(full as usize + 1);
-        for bundle in 0..full {
-            match self.root_of(bundle)? {
-                Some(root) => hashes.push(root),
-                None => return Ok(None),
-            }
-        }
-        let open = size % LEAVES;
-        if open > 0 {
-            let Found::Leaves(leaves) = self.read_all(full * LEAVES, open as usize)? else {
-                return Ok(None);
-            };
-            let leaves: Vec<Digest> = leaves.iter().map(|(_, leaf)| leaf_hash(leaf)).collect();
-            hashes.push(merkle::root(&leaves));
-        }
-        Ok(Some(merkle::proof(&hashes, number as usize)))
-    }
-
-    /// Like [`Tlog::read`], but all of `count`, however many bytes.
-    fn read_all(&self, from: u64, count: usize) -> io::Result<Found> {
-        let mut all = Vec::with_capacity(count);
-        while all.len() < count {
-            match self.read(from + all.len() as u64, count - all.len())? {
-                Found::Leaves(leaves) if leaves.is_empty() => return Ok(Found::Missing(from / LEAVES)),
-                Found::Leaves(leaves) => all.extend(leaves),
-                missing @ Found::Missing(_) => return Ok(missing),
-            }
-        }
-        Ok(Found::Leaves(all))
-    }
-
-    fn root_of(&self, number: u64) -> io::Result<Option<Digest>> {
-        {
-            let state = self.state();
-            if !state.present.contains(&number) {
-                // Full, but the writer has not come to it.
-                if number * LEAVES < state.first || (number + 1) * LEAVES > state.size() {
-                    return Ok(None);
-                }
-                let hashes: Vec<Digest> = state
-                    .leaves(number * LEAVES, LEAVES as usize)
-                    .map(|leaf| leaf_hash(leaf))
-                    .collect();
-                return Ok(Some(merkle::root(&hashes)));
-            }
-        }
-        let head = self.disk.read_at(&self.path(number), 0, Bundle::HEAD_BYTES)?;
-        Bundle::root_in_head(number, &head).map(Some)
-    }
-
-    fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(Bundle::file_name(number))
     }
 }
 
@@ -470,21 +341,22 @@ mod tests {
     async fn leaves_are_read_in_order_from_files_and_memory() {
         let folder = tempfile::tempdir().unwrap();
         let log = open(folder.path());
-        fill(&log, 6000).await;
+        fill(&log, 20_000).await;
         assert!(log.state().first > 0, "old leaves left the memory");
-        assert_eq!(read_everything(&log), 6000);
+        assert!(!log.in_memory(0) && log.in_memory(19_999));
+        assert_eq!(read_everything(&log), 20_000);
     }
 
     #[tokio::test]
     async fn a_bundle_that_replay_makes_differently_stops_the_writer() {
         let folder = tempfile::tempdir().unwrap();
-        fill(&open(folder.path()), 256).await;
+        fill(&open(folder.path()), LEAVES).await;
 
         let again = open(folder.path());
-        fill(&again, 256).await;
+        fill(&again, LEAVES).await;
 
         let other = open(folder.path());
-        for number in 0..256 {
+        for number in 0..LEAVES {
             other.append(leaf(number + 1));
         }
         let error = Arc::clone(&other)
@@ -499,25 +371,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_log_put_in_place_by_a_snapshot_names_what_it_lacks_and_accepts_proven_bundles() {
+    async fn a_log_put_in_place_by_a_snapshot_names_what_it_lacks_and_takes_it_from_another() {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let size = 3 * LEAVES + 700;
         let whole = open(a.path());
-        fill(&whole, 700).await;
+        fill(&whole, size).await;
         let lacking = open(b.path());
-        lacking.install(700, whole.open_leaves()).unwrap();
-        assert_eq!(lacking.first_missing(), Some(0));
-        assert!(matches!(lacking.read(300, 1).unwrap(), Found::Missing(1)));
+        let roots = whole.bundles.roots(u64::MAX);
+        let hashes: Vec<Digest> = (0..size).map(|number| leaf_hash(&leaf(number))).collect();
+        assert_eq!(root(&roots, &whole.open_leaves()), merkle::root(&hashes));
+        lacking.install(roots, whole.open_leaves()).unwrap();
+        assert_eq!(lacking.bundles.missing(u64::MAX), 0..3);
+        assert_eq!(lacking.bundles.missing(2), 0..2);
+        assert_eq!(lacking.bundles.missing_count(), 3);
+        assert!(matches!(lacking.read(LEAVES + 1, 1).unwrap(), Found::Missing(1)));
 
-        let hashes: Vec<Digest> = (0..700).map(|n| leaf_hash(&leaf(n))).collect();
-        let root = merkle::root(&hashes);
-        for number in 0..2 {
-            let path = whole.proof(number, 700).unwrap().unwrap();
-            let bundle = whole.bundle(number).unwrap();
-            assert!(merkle::leads_to(&root, bundle.root, number, 3, &path));
-            lacking.insert(&bundle).unwrap();
+        for number in [1, 0, 2] {
+            let file = whole.bundles.file(number).unwrap().unwrap();
+            let wanted = lacking.bundles.root(number).unwrap();
+            let bundle = Bundle::checked(number, wanted, file).unwrap();
+            lacking.bundles.write(&[bundle]).unwrap();
+            if number == 1 {
+                assert_eq!(lacking.bundles.missing(u64::MAX), 0..1);
+                assert!(matches!(lacking.read(LEAVES + 1, 1).unwrap(), Found::Leaves(_)));
+            }
         }
-        assert_eq!(lacking.first_missing(), None);
-        assert_eq!(read_everything(&lacking), 700);
-        assert!(lacking.install(700, Vec::new()).is_err());
+        assert!(lacking.bundles.missing(u64::MAX).is_empty());
+        assert_eq!(lacking.bundles.missing_count(), 0);
+        assert_eq!(read_everything(&lacking), size);
+        let too_many = vec![leaf(0); LEAVES as usize];
+        assert!(lacking.install(Vec::new(), too_many).is_err());
     }
 }

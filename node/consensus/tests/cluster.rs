@@ -354,7 +354,7 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
     let away = (leader + 1) % 3;
     cluster.kill(away).await;
     for round in 0..200 {
-        propose_ups(cluster.at(leader), round * 8..(round + 1) * 8).await;
+        propose_ups(cluster.at(leader), round * 60..(round + 1) * 60).await;
     }
     let node = cluster.at(leader);
     eventually("the log is purged", || node.status().purged.filter(|index| *index > 60)).await;
@@ -364,13 +364,20 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
     cluster.same_everywhere(leader).await;
     let back = cluster.at(away);
     assert!(back.status().snapshot.is_some());
+    assert_eq!(back.holding().bundles, 2);
     assert_eq!(back.blob(digest).await.unwrap().unwrap().len(), 3_000_000);
     assert_eq!(all_entries(back).await, all_entries(cluster.at(leader)).await);
     eventually("all bundles are here", || {
         back.status().missing_bundle.is_none().then_some(())
     })
     .await;
-    eventually("the index is whole", || (back.status().indexed == 1601).then_some(())).await;
+    for node in 1..=3 {
+        let holding = cluster.at(leader).holding_of(node, DEADLINE).await.unwrap();
+        assert!(holding.is_whole() && holding.bundles == 2, "{holding:?}");
+    }
+    let nobody = cluster.at(leader).holding_of(9, DEADLINE).await.unwrap_err();
+    assert!(nobody.contains("node 9 is not a member"), "{nobody}");
+    eventually("the index is whole", || (back.status().indexed == 12_001).then_some(())).await;
 
     // It can be the one that everything comes from.
     cluster
@@ -379,9 +386,9 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
         .await
         .unwrap();
     assert_eq!(cluster.leader().await, away);
-    propose_ups(cluster.at(leader), 5000..5010).await;
+    propose_ups(cluster.at(leader), 50_000..50_010).await;
     let seen = cluster.at((leader + 2) % 3).read(Consistency::Quorum).await.unwrap();
-    assert!(seen.ledger.node(NodeId(5009)).is_some());
+    assert!(seen.ledger.node(NodeId(50_009)).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -502,29 +509,34 @@ fn flip_a_bit(file: &Path, at: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_snapshot_is_named_and_the_one_before_it_takes_its_place_when_it_is_removed() {
+async fn a_damaged_snapshot_is_set_aside_when_the_one_before_it_and_the_log_are_enough() {
     let mut cluster = stopped_node().await;
-    let file = newest(&cluster.folder(0).join("snap"));
+    let folder = cluster.folder(0).join("snap");
+    let file = newest(&folder);
     flip_a_bit(&file, 500);
-    let error = cluster.try_start(0).await.unwrap_err();
-    assert!(matches!(error, OpenError::Snapshot(_)));
-    let message = error.to_string();
-    assert!(
-        message.contains(file.to_str().unwrap()) && message.contains("remove the file"),
-        "{message}"
-    );
-
-    // The log is kept long enough to reach back to the one before it.
-    std::fs::remove_file(&file).unwrap();
     cluster.start(0).await;
-    assert_eq!(cluster.at(0).read(Consistency::Quorum).await.unwrap().log_size, 391);
+    assert_eq!(
+        cluster.at(0).read(Consistency::Quorum).await.unwrap().log_size,
+        391
+    );
+    assert!(!file.exists());
+    let aside = file.with_extension("snap.damaged");
+    assert!(aside.exists());
     cluster.at(0).shutdown().await;
     cluster.kill(0).await;
 
-    // Without any snapshot it cannot: the beginning of the log is gone.
-    for file in std::fs::read_dir(cluster.folder(0).join("snap")).unwrap() {
-        std::fs::remove_file(file.unwrap().path()).unwrap();
-    }
+    // The one that is left is needed: the log before it is gone.
+    std::fs::remove_file(aside).unwrap();
+    let file = newest(&folder);
+    flip_a_bit(&file, 500);
+    let error = cluster.try_start(0).await.unwrap_err();
+    assert!(matches!(error, OpenError::NeededSnapshot(_)), "{error}");
+    let message = error.to_string();
+    assert!(
+        message.contains(file.to_str().unwrap()) && message.contains("from a backup"),
+        "{message}"
+    );
+    std::fs::remove_file(&file).unwrap();
     let error = cluster.try_start(0).await.unwrap_err();
     assert!(matches!(error, OpenError::Gap { snapshot: None, .. }), "{error}");
     assert!(error.to_string().contains("there is no snapshot"), "{error}");
@@ -598,20 +610,6 @@ async fn an_unfinished_record_at_the_end_of_the_log_is_cut_and_other_damage_refu
     let error = cluster.try_start(0).await.unwrap_err();
     assert!(matches!(error, OpenError::Log { .. }), "{error}");
     assert!(error.to_string().contains("add a new one with a new id"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_bundle_is_named_when_it_is_read() {
-    let mut cluster = stopped_node().await;
-    let bundle = cluster.folder(0).join("tlog").join("00000000000000000000.bundle");
-    flip_a_bit(&bundle, 1000);
-    cluster.start(0).await;
-    // The newest leaves are in memory; bundle 0 is older than the snapshot.
-    let error = cluster.at(0).entries(0, 10).await.unwrap_err();
-    assert!(
-        matches!(&error, ReadError::Storage(why) if why.contains("0.bundle is damaged")),
-        "{error}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
