@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::consensus::Consensus;
-use crate::disk::Disk;
+use crate::disk::{Disk, temporary_name};
 use crate::errors::ReadError;
 use crate::ledger::Digest;
+use crate::remedy::remedy;
 
 /// The largest blob, bytes.
 pub const BLOB_BYTES: usize = 32 << 20;
@@ -33,14 +34,27 @@ impl Blobs {
         let folder = path.parent().unwrap_or(&self.folder);
         let there = self.disk.exists(&path);
         if !there {
-            self.disk.create_dir_all(folder)?;
+            self.disk
+                .create_dir_all(folder)
+                .map_err(|error| self.failed("written", &path, &error))?;
         }
         // Folder and file may be there because another writer has just made them: their names are durable only after a sync.
         self.disk.sync_dir(&self.folder)?;
         if there {
             return self.disk.sync_dir(folder);
         }
-        self.disk.publish(&path, content)
+        // Unfinished files stand outside of the many folders, so that a start need not look for them there.
+        let unfinished = temporary_name(&self.folder.join("blob"));
+        let written = self.disk.create(&unfinished).and_then(|mut file| {
+            file.write(content)?;
+            file.sync()
+        });
+        if let Err(error) = written.and_then(|()| self.disk.rename(&unfinished, &path)) {
+            // What cannot be removed now is removed at the next start.
+            let _ = self.disk.remove(&unfinished);
+            return Err(self.failed("written", &path, &error));
+        }
+        self.disk.sync_dir(folder)
     }
 
     /// `None` when it is not here, or not whole any more.
@@ -49,7 +63,7 @@ impl Blobs {
         let content = match self.disk.read(&path) {
             Ok(content) => Bytes::from(content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.failed("read", &path, &error)),
         };
         if Digest::of(&content) == digest {
             return Ok(Some(content));
@@ -57,6 +71,17 @@ impl Blobs {
         tracing::error!(path = %path.display(), "a blob is damaged and was removed; it is fetched again when it is asked for");
         self.disk.remove(&path)?;
         Ok(None)
+    }
+
+    fn failed(&self, what: &str, path: &Path, error: &io::Error) -> io::Error {
+        io::Error::new(
+            error.kind(),
+            format!(
+                "the blob {} cannot be {what}: {error}; {}",
+                path.display(),
+                remedy(error)
+            ),
+        )
     }
 
     fn path(&self, digest: Digest) -> PathBuf {

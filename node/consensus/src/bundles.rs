@@ -259,3 +259,105 @@ fn named(error: &io::Error, what: &str, path: &Path) -> io::Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::StdDisk;
+    use crate::faulty::{FaultyDisk, Operation};
+
+    fn bundle(number: u64) -> Bundle {
+        let leaves: Vec<Bytes> = (0..LEAVES)
+            .map(|leaf| Bytes::from(format!("leaf {}", number * LEAVES + leaf)))
+            .collect();
+        Bundle::of(number, &leaves)
+    }
+
+    fn open(folder: &Path, disk: impl Disk) -> Bundles {
+        let bundles = Bundles::open(Arc::new(disk), folder.to_owned()).unwrap();
+        bundles.reset((0..3).map(|number| bundle(number).root).collect());
+        bundles
+    }
+
+    #[test]
+    fn bundles_are_written_together_and_one_that_is_here_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundles = open(folder.path(), StdDisk);
+        bundles.write(&[bundle(1)]).unwrap();
+        std::fs::write(bundles.path(1), b"not touched").unwrap();
+        bundles.write(&[bundle(0), bundle(1), bundle(2)]).unwrap();
+        assert_eq!(std::fs::read(bundles.path(1)).unwrap(), b"not touched");
+        assert_eq!(bundles.missing_count(), 0);
+        let again = open(folder.path(), StdDisk);
+        assert!(again.missing(9).is_empty());
+        assert_eq!(again.verify(2, bundle(2).root).unwrap(), bundle(2));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn every_damage_of_a_bundle_is_named_with_what_to_do_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), StdDisk).write(&[bundle(0), bundle(1)]).unwrap();
+        let file = open(folder.path(), StdDisk).path(1);
+        let whole = std::fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        flipped[HEAD_BYTES + 100] ^= 1;
+        let foreign = {
+            let leaves: Vec<Bytes> = (0..LEAVES).map(|_| Bytes::from_static(b"another log")).collect();
+            Bundle::of(1, &leaves).file
+        };
+        for (bytes, why) in [
+            (&flipped[..], "do not have the root"),
+            (&whole[..HEAD_BYTES + 100], "bytes left"),
+            (&whole[..100], "cut off"),
+            (&[][..], "cut off"),
+            (&foreign[..], "that of the log in this place"),
+            (
+                &std::fs::read(open(folder.path(), StdDisk).path(0)).unwrap()[..],
+                "bundle 0, not 1",
+            ),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let error = open(folder.path(), StdDisk)
+                .page_of(LEAVES + 1)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("1.bundle is damaged") && error.contains(why) && error.contains("move the file away"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_named_with_what_to_do_and_nothing_half_written_stays() {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        for (operation, kind, advice) in [
+            (Operation::Write, StorageFull, "free space"),
+            (Operation::Sync, StorageFull, "free space"),
+            (Operation::Rename, ReadOnlyFilesystem, "mount it writable"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let bundles = open(folder.path(), FaultyDisk(operation, kind));
+            let error = bundles.write(&[bundle(0), bundle(1)]).unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(
+                error.to_string().contains(advice) && error.to_string().contains("0.bundle"),
+                "{error}"
+            );
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{operation:?}");
+            assert_eq!(bundles.missing_count(), 3);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), StdDisk).write(&[bundle(0)]).unwrap();
+        let failing = open(folder.path(), FaultyDisk(Operation::Read, PermissionDenied));
+        let error = failing.page_of(5).unwrap_err().to_string();
+        assert!(error.contains("owner and permissions"), "{error}");
+        std::fs::remove_file(failing.path(0)).unwrap();
+        let error = open(folder.path(), StdDisk)
+            .verify(0, bundle(0).root)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("0.bundle is missing"), "{error}");
+    }
+}

@@ -166,13 +166,6 @@ impl Home {
             disk.create_dir_all(&path).map_err(io("create", &path))?;
             clean(disk, &path)?;
         }
-        let blobs = folder.join("blobs");
-        for name in disk.list(&blobs).map_err(io("list", &blobs))? {
-            // The folders of blobs are named by one byte.
-            if name.len() == 2 {
-                clean(disk, &blobs.join(name))?;
-            }
-        }
         disk.sync_dir(folder).map_err(io("sync", folder))?;
         Ok(Home {
             folder: folder.to_owned(),
@@ -304,6 +297,7 @@ fn check(folder: &Path, file: &Path, bytes: &[u8], cluster: ClusterId, node: u64
 mod tests {
     use super::*;
     use crate::disk::StdDisk;
+    use crate::faulty::{FaultyDisk, Operation};
 
     const OURS: ClusterId = ClusterId([7; 16]);
 
@@ -334,6 +328,36 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_cannot_be_made_or_written_says_why_and_what_to_do() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        std::fs::write(&file, b"x").unwrap();
+        for folder in [file.clone(), file.join("below")] {
+            let error = open(&folder, OURS, 1).unwrap_err().to_string();
+            assert!(
+                error.contains(folder.to_str().unwrap()) && error.contains("choose another data folder"),
+                "{error}"
+            );
+        }
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        for (operation, kind, advice) in [
+            (Operation::MakeFolder, ReadOnlyFilesystem, "mount it writable"),
+            (Operation::MakeFolder, PermissionDenied, "owner and permissions"),
+            (Operation::MakeFolder, StorageFull, "free space"),
+            (Operation::Write, StorageFull, "free space"),
+            (Operation::List, PermissionDenied, "owner and permissions"),
+        ] {
+            let disk: Arc<dyn Disk> = Arc::new(FaultyDisk(operation, kind));
+            let folder = place.path().join(format!("{operation:?}-{kind}"));
+            let error = Home::open(&disk, &folder, OURS, 1).unwrap_err().to_string();
+            assert!(
+                error.contains(folder.to_str().unwrap()) && error.contains(advice),
+                "{operation:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
     fn the_cluster_of_a_folder_is_known_while_it_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(cluster_of(folder.path()), None);
@@ -345,9 +369,8 @@ mod tests {
     fn what_a_crash_left_half_written_is_removed_also_among_the_blobs() {
         let folder = tempfile::tempdir().unwrap();
         drop(open(folder.path(), OURS, 1).unwrap());
-        let blobs = folder.path().join("blobs/ab");
-        std::fs::create_dir(&blobs).unwrap();
-        let files = [folder.path().join("tlog/1.bundle.3.tmp"), blobs.join("abcd.9.tmp")];
+        let files = ["tlog/1.bundle.3.tmp", "snap/incoming-0.tmp", "blobs/blob.9.tmp"];
+        let files = files.map(|file| folder.path().join(file));
         for file in &files {
             std::fs::write(file, b"half").unwrap();
         }

@@ -25,6 +25,8 @@ mod consensus;
 mod disk;
 mod entries;
 mod errors;
+#[cfg(test)]
+mod faulty;
 mod fetch;
 mod forward;
 mod history;

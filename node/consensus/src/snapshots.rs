@@ -218,3 +218,170 @@ impl Snapshots {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
+    use portcullis_domain::id::{BootId, NodeId, Timestamp};
+    use portcullis_domain::policy::Policy;
+
+    use super::*;
+    use crate::bundle::{Bundle, LEAVES};
+    use crate::disk::StdDisk;
+    use crate::faulty::{FaultyDisk, Operation};
+    use crate::ledger::{Digest, Ledger};
+    use crate::types::{StoredMembership, log_id};
+
+    const OURS: ClusterId = ClusterId([1; 16]);
+
+    fn snapshots(folder: &Path, disk: impl Disk, cluster: ClusterId) -> Snapshots {
+        Snapshots::new(Arc::new(disk), folder.to_owned(), cluster)
+    }
+
+    /// What a node has after so many leaves.
+    fn content(leaves: u64) -> Content {
+        let mut ledger = Ledger::new();
+        let mut bytes: Vec<Bytes> = Vec::new();
+        for number in 0..leaves {
+            let body = match number {
+                0 => ClusterCommand::Found {
+                    cluster: OURS,
+                    policy: Policy::first(),
+                },
+                _ => ClusterCommand::NodeUp {
+                    node: NodeId(number),
+                    boot: BootId(number),
+                    expect: None,
+                    capacity: 1,
+                    version: 1,
+                },
+            };
+            let command = Command {
+                at: Timestamp(1),
+                traceparent: String::new(),
+                body: CommandBody::Cluster(body),
+            };
+            bytes.push(ledger.apply(&command).entry.unwrap().bytes.into());
+        }
+        let full = bytes.chunks_exact(LEAVES as usize);
+        let open_leaves = full.remainder().to_vec();
+        let roots: Vec<Digest> = (0..)
+            .zip(full)
+            .map(|(number, leaves)| Bundle::of(number, leaves).root)
+            .collect();
+        Content {
+            last: Some(log_id(1, 1, leaves)),
+            membership: StoredMembership::default(),
+            ledger,
+            roots,
+            open_leaves,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = snapshots(folder.path(), StdDisk, OURS);
+        for leaves in [0, 1, LEAVES - 1, LEAVES, 2 * LEAVES + 3] {
+            let content = content(leaves);
+            let file = snapshots.write(&content).unwrap();
+            let back = snapshots.read(&file.path).unwrap();
+            assert_eq!(back.meta(), content.meta());
+            assert_eq!(back.ledger, content.ledger);
+            assert_eq!((back.roots, back.open_leaves), (content.roots, content.open_leaves));
+        }
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, KEPT);
+    }
+
+    #[test]
+    fn roots_and_leaves_that_are_not_those_of_the_ledger_are_never_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = snapshots(folder.path(), StdDisk, OURS);
+        let whole = content(LEAVES + 2);
+        let mut other_root = whole.clone();
+        other_root.roots[0] = Digest::of(b"other");
+        let mut less = whole.clone();
+        less.open_leaves.pop();
+        for bad in [other_root, less] {
+            let error = snapshots.write(&bad).unwrap_err();
+            assert!(error.to_string().contains("are not the decision log"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_newest_whole_snapshot_is_found_behind_a_damaged_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = snapshots(folder.path(), StdDisk, OURS);
+        assert!(snapshots.newest().unwrap().snapshot.is_none());
+        let before = snapshots.write(&content(5)).unwrap();
+        let newest = snapshots.write(&content(9)).unwrap();
+        let whole = std::fs::read(&newest.path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damage in [&flipped[..], &whole[..whole.len() / 2], b""] {
+            std::fs::write(&newest.path, damage).unwrap();
+            let found = snapshots.newest().unwrap();
+            assert_eq!(found.snapshot.unwrap().1.path, before.path);
+            let message = found.damaged[0].to_string();
+            assert!(
+                message.contains("is damaged") && message.contains(newest.path.to_str().unwrap()),
+                "{message}"
+            );
+        }
+        let damaged = snapshots.newest().unwrap().damaged;
+        snapshots.set_aside(&damaged).unwrap();
+        let found = snapshots.newest().unwrap();
+        assert!(found.damaged.is_empty() && found.snapshot.unwrap().1.path == before.path);
+    }
+
+    #[test]
+    fn a_snapshot_of_another_cluster_or_version_is_refused_and_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = snapshots(folder.path(), StdDisk, OURS);
+        ours.write(&content(5)).unwrap();
+        let file = snapshots(folder.path(), StdDisk, ClusterId([9; 16]))
+            .write(&content(9))
+            .unwrap();
+        let error = ours.newest().unwrap_err().to_string();
+        assert!(error.contains("belongs to cluster 0909"), "{error}");
+
+        // As a later version would write it, with everything right but the format.
+        let mut out = ChunkWriter::new(StdDisk.create(&file.path).unwrap());
+        out.write(b"PSNP\x03\x00\x00").unwrap();
+        out.finish().unwrap();
+        let error = ours.newest().unwrap_err().to_string();
+        assert!(
+            error.contains("format 3") && error.contains("start that version"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_named_with_what_to_do_and_leaves_the_old_snapshot() {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        for (operation, kind, advice) in [
+            (Operation::Write, StorageFull, "free space"),
+            (Operation::Sync, StorageFull, "free space"),
+            (Operation::Rename, ReadOnlyFilesystem, "mount it writable"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let old = snapshots(folder.path(), StdDisk, OURS).write(&content(5)).unwrap();
+            let failing = snapshots(folder.path(), FaultyDisk(operation, kind), OURS);
+            let error = failing.write(&content(9)).unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains(advice), "{error}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{operation:?}");
+            assert_eq!(failing.newest().unwrap().snapshot.unwrap().1.path, old.path);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        snapshots(folder.path(), StdDisk, OURS).write(&content(5)).unwrap();
+        for operation in [Operation::List, Operation::Read] {
+            let failing = snapshots(folder.path(), FaultyDisk(operation, PermissionDenied), OURS);
+            let error = failing.newest().unwrap_err().to_string();
+            assert!(error.contains("owner and permissions"), "{error}");
+        }
+    }
+}

@@ -1,42 +1,16 @@
 //! Long histories: written without a node, opened by one, fetched by another, and damaged.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
-use portcullis_consensus::{
-    Consensus, HistoryError, HistoryReader, HistoryWriter, Member, ReadError, Settings, StdDisk, tcp_connector,
-};
-use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
-use portcullis_domain::id::{BootId, ClusterId, NodeId, Timestamp};
+use portcullis_consensus::{HistoryError, HistoryReader, HistoryWriter};
 use portcullis_domain::ledger::Ledger;
-use portcullis_domain::policy::Policy;
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use portcullis_proto::internal::v1 as pb;
+use portcullis_proto::internal::v1::raft_client::RaftClient;
 
-const CLUSTER: ClusterId = ClusterId([4; 16]);
-const DEADLINE: Duration = Duration::from_secs(30);
+use super::*;
+
 const BUNDLE: u64 = 4096;
 
-fn settings(folder: &Path, node: u64) -> Settings {
-    Settings::new(folder, CLUSTER, node, Arc::new(|| Timestamp(1_700_000_000_000)))
-}
-
-fn command(body: ClusterCommand) -> Command {
-    Command {
-        at: Timestamp(1),
-        traceparent: String::new(),
-        body: CommandBody::Cluster(body),
-    }
-}
-
-fn up(number: u64) -> Command {
+/// Fifty nodes that start again and again: a long log and a small ledger.
+fn restart(number: u64) -> Command {
     command(ClusterCommand::NodeUp {
         node: NodeId(number % 50),
         boot: BootId(number + 1),
@@ -58,7 +32,7 @@ fn history(size: u64) -> (Ledger, Vec<Bytes>) {
     for number in 0..size {
         let applied = ledger.apply(&next);
         leaves.push(applied.entry.unwrap().bytes.into());
-        next = up(number);
+        next = restart(number);
     }
     (ledger, leaves)
 }
@@ -77,62 +51,9 @@ fn write(settings: &Settings, history: &(Ledger, Vec<Bytes>), members: BTreeMap<
     writer.finish(&history.0, members).unwrap();
 }
 
-/// A node in a runtime of its own, so that it can be killed.
-struct Node {
-    runtime: Option<Runtime>,
-    consensus: Consensus,
-}
-
-impl Node {
-    async fn start(settings: Settings, address: SocketAddr) -> Self {
-        let start = move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
-            let consensus = runtime.block_on(async {
-                let consensus = Consensus::open(settings, tcp_connector()).await.unwrap();
-                let listener = TcpListener::bind(address).await.unwrap();
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                let server = Server::builder().add_service(consensus.grpc_service());
-                tokio::spawn(server.serve_with_incoming(incoming));
-                consensus
-            });
-            (runtime, consensus)
-        };
-        let (runtime, consensus) = tokio::task::spawn_blocking(start).await.unwrap();
-        Node {
-            runtime: Some(runtime),
-            consensus,
-        }
-    }
-
-    async fn kill(mut self) {
-        let runtime = self.runtime.take().unwrap();
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
-            .await
-            .unwrap();
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+async fn run(settings: Settings, address: SocketAddr) -> Node {
+    let started = tokio::task::spawn_blocking(move || start(settings, address));
+    started.await.unwrap().unwrap()
 }
 
 async fn check_entries(node: &Consensus, leaves: &[Bytes]) {
@@ -226,18 +147,21 @@ async fn a_node_goes_on_from_a_history_and_a_new_node_gets_all_of_it_also_when_i
         &history,
         BTreeMap::from([(1, Member::new(at.to_string()))]),
     );
-    let node = Node::start(settings(first.path(), 1), at).await;
+    let node = run(settings(first.path(), 1), at).await;
     // Founding it again does nothing: it is part of a cluster.
     let members = BTreeMap::from([(1, Member::new(at.to_string()))]);
     node.consensus.initialize(members).await.unwrap();
-    let written = node.consensus.propose_within(vec![up(50 * BUNDLE)], DEADLINE).await;
+    let written = node
+        .consensus
+        .propose_within(vec![restart(50 * BUNDLE)], DEADLINE)
+        .await;
     assert!(written[0].is_ok(), "{written:?}");
     check_entries(&node.consensus, &history.1).await;
 
-    let mut joined = Node::start(settings(second.path(), 2), joining).await;
+    let mut joined = run(settings(second.path(), 2), joining).await;
     let member = Member::new(joining.to_string());
     node.consensus.add_learner(2, member, DEADLINE).await.unwrap();
-    let mut kills = 0;
+    let (begun, mut kills) = (Instant::now(), 0);
     loop {
         let holding = joined.consensus.holding();
         if holding.bundles == 40 && holding.is_whole() {
@@ -248,8 +172,9 @@ async fn a_node_goes_on_from_a_history_and_a_new_node_gets_all_of_it_also_when_i
             kills += 1;
             joined.kill().await;
             std::fs::write(second.path().join("tlog/00000000000000000039.bundle.9.tmp"), b"half").unwrap();
-            joined = Node::start(settings(second.path(), 2), joining).await;
+            joined = run(settings(second.path(), 2), joining).await;
         }
+        assert!(begun.elapsed() < 3 * DEADLINE, "{holding:?}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(node.consensus.holding_of(2, DEADLINE).await.unwrap().is_whole());
@@ -272,7 +197,7 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
     bytes[1000] ^= 1;
     std::fs::write(&bundle, bytes).unwrap();
 
-    let damaged = Node::start(settings(folders[0].path(), 1), addresses[0]).await;
+    let damaged = run(settings(folders[0].path(), 1), addresses[0]).await;
     let error = damaged.consensus.entries(0, 10).await.unwrap_err();
     assert!(
         matches!(&error, ReadError::Storage(why) if why.contains("0.bundle is damaged") && why.contains("move the file away")),
@@ -281,12 +206,126 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
     damaged.kill().await;
 
     std::fs::remove_file(&bundle).unwrap();
-    let mended = Node::start(settings(folders[0].path(), 1), addresses[0]).await;
+    let mended = run(settings(folders[0].path(), 1), addresses[0]).await;
     assert_eq!(mended.consensus.holding().missing, 1);
-    let _other = Node::start(settings(folders[1].path(), 2), addresses[1]).await;
+    let _other = run(settings(folders[1].path(), 2), addresses[1]).await;
     eventually("the bundle is here again", || {
         mended.consensus.holding().is_whole().then_some(())
     })
     .await;
     check_entries(&mended.consensus, &history.1).await;
+}
+
+/// A call to node 1 of the cluster, as node 2 would make it.
+fn call<T>(message: T) -> tonic::Request<T> {
+    let mut call = tonic::Request::new(message);
+    let cluster = CLUSTER.to_string();
+    for (key, value) in [("cluster", &cluster[..]), ("group", "0"), ("to", "1"), ("from", "2")] {
+        let key = tonic::metadata::MetadataKey::from_bytes(format!("portcullis-{key}").as_bytes()).unwrap();
+        call.metadata_mut().insert(key, value.parse().unwrap());
+    }
+    call
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_breaks_off_or_is_damaged_leaves_nothing_behind_and_the_node_as_it_was() {
+    use pb::snapshot_chunk::{Part, Piece, SnapshotStart};
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let at = address();
+    let history = history(BUNDLE + 5);
+    for folder in &folders {
+        write(
+            &settings(folder.path(), 1),
+            &history,
+            BTreeMap::from([(1, Member::new(at.to_string()))]),
+        );
+    }
+    let snapshot = std::fs::read(newest(&folders[1].path().join("snap"))).unwrap();
+    let node = run(settings(folders[0].path(), 1), at).await;
+    let before = node.consensus.view().root;
+    let mut client = RaftClient::connect(format!("http://{at}")).await.unwrap();
+
+    let mut flipped = snapshot.clone();
+    flipped[snapshot.len() / 2] ^= 1;
+    for (bytes, why) in [
+        (&snapshot[..snapshot.len() / 2], "broke off"),
+        (&flipped[..], "is damaged"),
+    ] {
+        let vote = Some(pb::RaftVote {
+            term: 99,
+            node: 2,
+            committed: true,
+        });
+        let length = snapshot.len() as u64;
+        let piece = Piece {
+            crc: crc32fast::hash(bytes),
+            data: Bytes::copy_from_slice(bytes),
+        };
+        let parts = [Part::Start(SnapshotStart { vote, length }), Part::Piece(piece)];
+        let chunks = parts.map(|part| pb::SnapshotChunk { part: Some(part) });
+        let sent = client.install_snapshot(call(futures::stream::iter(chunks))).await;
+        let mut progress = sent.unwrap().into_inner();
+        let refused = loop {
+            match progress.message().await {
+                Ok(Some(message)) => assert!(matches!(
+                    message.progress,
+                    Some(pb::snapshot_progress::Progress::Received(_))
+                )),
+                Ok(None) => panic!("no answer"),
+                Err(status) => break status,
+            }
+        };
+        assert!(refused.message().contains(why), "{refused}");
+        eventually("the file is gone", || {
+            (std::fs::read_dir(folders[0].path().join("snap")).unwrap().count() == 1).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(node.consensus.view().root, before);
+    assert_eq!(node.consensus.status().fatal, None);
+}
+
+/// How fast a node starts with a long history, and how fast a new one gets it, with three nodes on one disk:
+/// `cargo test --release -p portcullis-consensus --test cluster -- --ignored --nocapture measure`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures; takes a minute and 2 GB of disk"]
+async fn measure_start_and_catch_up() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let addresses: Vec<_> = (0..3).map(|_| address()).collect();
+    let members = (1..3).map(|id| (id, Member::new(addresses[id as usize - 1].to_string())));
+    let members: BTreeMap<u64, Member> = members.collect();
+    let history = history(4_000_000);
+    for id in 1..3 {
+        write(
+            &settings(folders[id as usize - 1].path(), id),
+            &history,
+            members.clone(),
+        );
+    }
+    drop(history);
+    let mut nodes = Vec::new();
+    for id in 1..3 {
+        let begun = Instant::now();
+        let at = id as usize - 1;
+        nodes.push(run(settings(folders[at].path(), id), addresses[at]).await);
+        eprintln!("node {id} opened in {} ms", begun.elapsed().as_millis());
+    }
+    let first = &nodes[0].consensus;
+    let leader = eventually("there is a leader", || first.leadership().borrow().leader).await;
+    let leader = &nodes[leader as usize - 1].consensus;
+    let joined = run(settings(folders[2].path(), 3), addresses[2]).await;
+    let begun = Instant::now();
+    let member = Member::new(addresses[2].to_string());
+    leader.add_learner(3, member, 4 * DEADLINE).await.unwrap();
+    eprintln!("snapshot installed after {} ms", begun.elapsed().as_millis());
+    eventually("it holds everything", || {
+        let holding = joined.consensus.holding();
+        (holding.bundles > 0 && holding.is_whole()).then_some(())
+    })
+    .await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let files = std::fs::read_dir(folders[2].path().join("tlog")).unwrap();
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let megabytes = bytes as f64 / 1e6;
+    eprintln!("{megabytes:.0} MB in {seconds:.2} s: {:.0} MB/s", megabytes / seconds);
 }
