@@ -243,7 +243,7 @@ async fn a_snapshot_that_breaks_off_or_is_damaged_leaves_nothing_behind_and_the_
     let snapshot = std::fs::read(newest(&folders[1].path().join("snap"))).unwrap();
     let node = run(settings(folders[0].path(), 1), at).await;
     let before = node.consensus.view().root;
-    let mut client = RaftClient::connect(format!("http://{at}")).await.unwrap();
+    let mut client = RaftClient::new(tcp_connector()(&at.to_string()));
 
     let mut flipped = snapshot.clone();
     flipped[snapshot.len() / 2] ^= 1;
