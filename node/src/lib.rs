@@ -2,15 +2,17 @@
 //!
 //! [`process`] opens what is on disk and wires everything; [`services`] answers clients; [`link`] carries actors' messages
 //! and devices between nodes; [`beat`] exchanges heartbeats; [`ports`] gives the actors what they need. [`demo`] runs a
-//! cluster of three such processes beside a simulated port; [`cli`] is the command line.
+//! cluster of three such processes beside a simulated port, and [`bench`] measures one; [`cli`] is the command line.
 #![allow(clippy::missing_errors_doc)]
 
 pub mod beat;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod founding;
 pub mod link;
+mod local;
 pub mod ports;
 pub mod process;
 pub mod services;

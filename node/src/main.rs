@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use portcullis::cli::{self, Cli, Command, NodeCommand, NodeRunArgs};
-use portcullis::{demo, process, telemetry};
+use portcullis::{bench, demo, process, telemetry};
 use portcullis_config::NodeConfig;
 use tokio::io::AsyncReadExt;
 
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         Command::Demo(args) => {
             telemetry::start_quiet();
             on_all_cores(demo::run(args, format))
+        }
+        Command::Bench(command) => {
+            telemetry::start_quiet();
+            bench::run(&cli.global, command)
         }
     };
     result.unwrap_or_else(|error| {

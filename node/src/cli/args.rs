@@ -7,6 +7,7 @@ use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portcullis_domain::id::LaneId;
 
+use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
 use super::span::parse_span;
 
@@ -51,6 +52,9 @@ pub struct Global {
         default_values = ["http://127.0.0.1:7401", "http://127.0.0.1:7402", "http://127.0.0.1:7403"]
     )]
     pub endpoints: Vec<String>,
+    /// Endpoints stand on the command line, not only in the environment or among the defaults.
+    #[arg(skip)]
+    pub endpoints_given: bool,
     /// Longest time of a call, such as 10s, 500ms or 1m.
     #[arg(
         long,
@@ -83,6 +87,9 @@ pub enum Command {
     /// Run one node.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Measure: commits, reads, failover, restart; beside etcd, on clusters started for it.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Everything that asks a running cluster, or none at all.
     #[command(flatten)]
     Client(ClientCommand),

@@ -196,6 +196,7 @@ mod tests {
             endpoints: endpoints.iter().map(|text| (*text).to_owned()).collect(),
             timeout: Duration::from_secs(5),
             output: None,
+            endpoints_given: false,
         })
     }
 

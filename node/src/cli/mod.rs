@@ -7,6 +7,7 @@
 mod announce;
 mod args;
 mod asker;
+mod bench;
 mod case_file;
 mod client;
 mod cluster;
@@ -28,24 +29,34 @@ mod words;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 pub use args::{
     AnnounceArgs, Asker, Cli, ClientCommand, ClusterCommand, Command, ConfigCommand, DemoArgs, ErrorsArgs,
     EventsCommand, Format, Global, InspectionCommand, LaneCommand, LogCommand, NodeCommand, NodeRunArgs, ReplayArgs,
     Ruling, TailArgs,
 };
+pub use bench::{BedArgs, BenchCommand, Beside, CeilingArgs, ClientArgs, CommitArgs, PaceArgs, StreamArgs, Target};
 pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
 
 use client::Cluster;
 use failure::Failure;
 use output::{Output, remark};
+pub(crate) use output::{facts, table};
 
 impl Cli {
     /// Reads the command line. Ends the process with help, version or a usage error where that is what it asks for.
     pub fn read() -> Self {
-        Self::parse()
+        Self::of(Self::command().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(matches: clap::ArgMatches) -> Result<Self, clap::Error> {
+        let given = matches.value_source("endpoints") == Some(ValueSource::CommandLine);
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.endpoints_given = given;
+        Ok(cli)
     }
 }
 
@@ -54,6 +65,17 @@ impl Global {
     pub fn format(&self) -> Format {
         self.output.unwrap_or_else(|| output::usual(io::stdout().is_terminal()))
     }
+}
+
+/// Prints one document to stdout, in the form asked for.
+pub(crate) fn print_document(
+    global: &Global,
+    json: impl FnOnce() -> serde_json::Value,
+    text: impl FnOnce(Option<u16>) -> String,
+) -> anyhow::Result<()> {
+    Output::stdout(global.output)
+        .document(json, text)
+        .map_err(|failure| anyhow::anyhow!("{failure}"))
 }
 
 /// Runs a command that needs no node or demo of its own, and says on stderr why if it fails.
@@ -141,12 +163,10 @@ async fn run_inspection(cluster: &Cluster, output: &mut Output, command: Inspect
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split(' '))
+        Cli::of(Cli::command().try_get_matches_from(line.split(' '))?)
     }
 
     #[test]
@@ -216,6 +236,17 @@ mod tests {
         assert_eq!(cli.global.endpoints, ["a:1", "b:2", "c:3"]);
         assert_eq!(cli.global.timeout, Duration::from_millis(500));
         assert_eq!(cli.global.format(), Format::Table);
+    }
+
+    #[test]
+    fn a_running_cluster_is_measured_only_if_it_is_named_on_the_command_line() {
+        for (line, given) in [
+            ("portcullis bench commit --endpoint a:1", true),
+            ("portcullis --endpoint a:1 bench commit", true),
+            ("portcullis bench commit", false),
+        ] {
+            assert_eq!(parse(line).unwrap().global.endpoints_given, given, "{line}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(super) fn remark(text: impl AsRef<str>) {
 }
 
 /// A table without lines, its columns as wide as needed or as the terminal allows. Columns in `right` hold numbers.
-pub(super) fn table(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<u16>) -> String {
+pub(crate) fn table(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<u16>) -> String {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
@@ -107,7 +107,7 @@ pub(super) fn table(headers: &[&str], rows: Vec<Vec<String>>, right: &[usize], w
 }
 
 /// Lines of names and values, the values under each other. What has no value is left out.
-pub(super) fn facts(facts: &[(&str, String)]) -> String {
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let told = || facts.iter().filter(|(_, value)| !value.is_empty());
     let widest = told().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     told()

@@ -1,10 +1,8 @@
-//! The processes of a demo: configuration, keys and folders of each node, and starting, killing, pausing and ending them.
+//! The nodes of a demo: configuration, keys and folders of each, and their processes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,14 +13,11 @@ use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::{ClusterId, DeviceId, LaneId, NodeId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_simulator::ReadingSource;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
-use tokio::time::Instant;
+
+use crate::local::{Server, addresses, stop_all};
 
 /// The terminal of the simulated port.
 pub(super) const TERMINAL: &str = "T1";
-/// How long a node may take to stop before it is killed.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// A node that ends sooner after its start has something wrong with it.
 const SHORT_LIFE: Duration = Duration::from_secs(3);
 
@@ -39,22 +34,12 @@ pub(super) struct Blueprint {
 /// The nodes of a demo, as processes.
 pub(super) struct Cluster {
     pub(super) dir: PathBuf,
-    pub(super) nodes: BTreeMap<u64, Node>,
+    pub(super) nodes: BTreeMap<u64, Server>,
     pub(super) lanes: Vec<LaneSpec>,
     pub(super) keys: BTreeMap<DeviceId, SigningKey>,
     pub(super) spare_lane: LaneId,
     // Held as long as the demo runs, so that two demos do not share a folder.
     _lock: File,
-}
-
-/// One node's process.
-pub(super) struct Node {
-    pub(super) id: u64,
-    pub(super) address: String,
-    config: PathBuf,
-    log: PathBuf,
-    child: Option<Child>,
-    started: Instant,
 }
 
 impl Cluster {
@@ -117,17 +102,7 @@ impl Cluster {
             let path = folder.join("node.toml");
             std::fs::write(&path, to_toml(&config))?;
             let log = folder.join("log.txt");
-            nodes.insert(
-                *id,
-                Node {
-                    id: *id,
-                    address: address.to_string(),
-                    config: path,
-                    log,
-                    child: None,
-                    started: Instant::now(),
-                },
-            );
+            nodes.insert(*id, Server::node(*id, address.to_string(), log, &path, &[])?);
         }
         Ok(Self {
             dir: dir.clone(),
@@ -159,16 +134,14 @@ impl Cluster {
     pub(super) fn ended(&mut self) -> anyhow::Result<Vec<u64>> {
         let mut ended = Vec::new();
         for node in self.nodes.values_mut() {
-            let Some(child) = &mut node.child else { continue };
-            let Some(status) = child.try_wait()? else { continue };
-            if node.started.elapsed() < SHORT_LIFE {
+            let Some(status) = node.ended()? else { continue };
+            if node.age() < SHORT_LIFE {
                 bail!(
                     "node {} ended right after its start ({status}); the reason is in {}",
                     node.id,
                     node.log.display()
                 );
             }
-            node.child = None;
             ended.push(node.id);
         }
         Ok(ended)
@@ -176,74 +149,7 @@ impl Cluster {
 
     /// Asks every node to stop, and kills those that do not.
     pub(super) async fn stop_all(&mut self) {
-        for node in self.nodes.values() {
-            node.signal(Signal::CONT);
-            node.signal(Signal::TERM);
-        }
-        for node in self.nodes.values_mut() {
-            if let Some(mut child) = node.child.take()
-                && tokio::time::timeout(STOP_WITHIN, child.wait()).await.is_err()
-            {
-                let _ = child.kill().await;
-            }
-        }
-    }
-}
-
-impl Node {
-    /// Starts the node's process. It stops by itself when this process ends, however that happens.
-    pub(super) fn start(&mut self) -> anyhow::Result<()> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .with_context(|| format!("opening {}", self.log.display()))?;
-        let program = std::env::current_exe().context("finding this program")?;
-        let child = Command::new(program)
-            .args(["node", "run", "--stop-with-stdin", "--config"])
-            .arg(&self.config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            // Ctrl-C in the terminal goes to this process, which then stops the nodes in order.
-            .process_group(0)
-            .spawn()
-            .context("starting a node")?;
-        self.child = Some(child);
-        self.started = Instant::now();
-        Ok(())
-    }
-
-    /// Kills the process and waits until it is gone.
-    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill().await.context("killing a node")?;
-        }
-        Ok(())
-    }
-
-    /// Stops the process from running, without its knowledge.
-    pub(super) fn pause(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets a paused process go on.
-    pub(super) fn resume(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = self
-            .child
-            .as_ref()
-            .and_then(Child::id)
-            .and_then(|pid| i32::try_from(pid).ok())
-            .and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // The process is our child and not yet waited for, so its id cannot belong to anyone else.
-            let _ = kill_process(pid, signal);
-        }
+        stop_all(self.nodes.values_mut()).await;
     }
 }
 
@@ -280,30 +186,6 @@ fn lane_spec(lane: u32, devices: Vec<DeviceSpec>, scheduled: bool) -> anyhow::Re
         usual_pass_s: 90,
         scheduled,
     })
-}
-
-fn addresses(nodes: u32, first: u16) -> anyhow::Result<BTreeMap<u64, SocketAddr>> {
-    let mut held = Vec::new();
-    let mut addresses = BTreeMap::new();
-    for index in 0..nodes {
-        let port = match first {
-            0 => 0,
-            first => first
-                .checked_add(u16::try_from(index)?)
-                .with_context(|| format!("--port: there are no {nodes} ports from {first} on"))?,
-        };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "port {port} on 127.0.0.1 is in use, perhaps by another demo; end it, or choose others with --port \
-                 (0 takes free ones)"
-            ),
-            _ => anyhow::Error::new(error).context(format!("--port: cannot listen on 127.0.0.1:{port}")),
-        })?;
-        addresses.insert(u64::from(index) + 1, listener.local_addr()?);
-        // Held until all are known, so that none is given twice.
-        held.push(listener);
-    }
-    Ok(addresses)
 }
 
 /// Where a demo keeps its files unless it is told otherwise.
