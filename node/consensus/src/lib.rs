@@ -7,7 +7,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
-//! | `submission`, `proposer`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
+//! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
 //! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
 //! | `log_store`, `record`, `proposal`, `types` | the Raft log |
@@ -52,6 +52,7 @@ mod settings;
 mod sled_store;
 mod snapshot;
 mod snapshots;
+mod stages;
 mod state_store;
 mod status;
 #[cfg(test)]
@@ -83,6 +84,7 @@ pub use replica::View;
 pub use server::Service;
 pub use settings::{Settings, Timing};
 pub use snapshots::SnapshotError;
+pub use stages::{CommitStages, StageTime};
 pub use state_store::{Checkpoint, StateBatch, StateStore};
 pub use status::Status;
 pub use types::{Clock, Member};

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, Snapshot};
+use tokio::time::Instant;
 
 use crate::bundle::LEAVES;
 use crate::ledger::{self, Ledger};
@@ -19,7 +20,7 @@ use crate::replica::{Replica, View};
 use crate::snapshot::Content;
 use crate::snapshots::SnapshotFile;
 use crate::state_store::Checkpoint;
-use crate::types::{Answers, Group, LogId, Payload, SnapshotMeta, StoredMembership};
+use crate::types::{Answers, Applied, Group, LogId, Payload, SnapshotMeta, StoredMembership};
 
 /// Entries applied before their view is shown and their callers answered.
 const ROUND: usize = 32;
@@ -90,17 +91,22 @@ impl Machine {
                 }
                 let (size, root) = ledger::head(&self.ledger);
                 self.replica.remember(size, root);
-                Ok(Answers(outcomes))
+                Ok(Answers {
+                    outcomes,
+                    applied: None,
+                })
             }
         }
     }
 
     /// Shows what was applied, then answers those who wait for it: who was answered finds it in the view.
-    fn finish(&self, waiting: &mut Vec<(ApplyResponder<Group>, Answers)>) {
+    fn finish(&self, begun: Instant, waiting: &mut Vec<(ApplyResponder<Group>, Answers)>) {
         let applied = self.last.map_or(0, |id| id.index + 1);
         let view = View::new(self.ledger.clone(), self.last);
         self.replica.publish(view, applied);
-        for (responder, answers) in waiting.drain(..) {
+        let shown = Instant::now();
+        for (responder, mut answers) in waiting.drain(..) {
+            answers.applied = Some(Applied { begun, shown });
             responder.send(answers);
         }
     }
@@ -160,6 +166,7 @@ impl RaftStateMachine<Group> for Machine {
         Strm: Stream<Item = io::Result<EntryResponder<Group>>> + Unpin + OptionalSend,
     {
         self.replica.tlog.room().await?;
+        let mut begun = Instant::now();
         let mut waiting = Vec::new();
         let mut count = 0;
         while let Some(item) = entries.next().await {
@@ -174,11 +181,12 @@ impl RaftStateMachine<Group> for Machine {
             count += 1;
             if count == ROUND {
                 count = 0;
-                self.finish(&mut waiting);
+                self.finish(begun, &mut waiting);
+                begun = Instant::now();
             }
         }
         if count > 0 {
-            self.finish(&mut waiting);
+            self.finish(begun, &mut waiting);
         }
         Ok(())
     }

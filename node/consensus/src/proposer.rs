@@ -23,8 +23,9 @@ use crate::leadership::{Leadership, Raft};
 use crate::ledger::Command;
 use crate::proposal::{self, Packing};
 use crate::settings::Settings;
+use crate::stages::Meters;
 use crate::submission::{self, Answer, Item};
-use crate::types::{Clock, Group};
+use crate::types::{Answers, Clock, Group};
 
 /// Rounds on their way at the same time: the next is prepared while the last is being made durable.
 const ROUNDS: usize = 2;
@@ -48,6 +49,7 @@ pub(crate) struct Proposer {
     /// Why the node has stopped, once it has.
     fatal: watch::Receiver<Option<String>>,
     forwarder: Forwarder,
+    meters: Meters,
 }
 
 impl Proposer {
@@ -70,6 +72,7 @@ impl Proposer {
             leadership,
             fatal,
             forwarder,
+            meters: Meters::default(),
         };
         (Arc::new(proposer), items)
     }
@@ -129,6 +132,10 @@ impl Proposer {
         }
     }
 
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     /// Does this node lead without a quorum? Not so for a leader that has just been elected and is about to hear of one.
     fn cut_off(&self) -> bool {
         let metrics = self.raft.metrics();
@@ -168,6 +175,7 @@ impl Proposer {
     /// The leader's way: stamp, put together, append.
     async fn write(self: &Arc<Self>, items: Vec<Item>, turn: OwnedSemaphorePermit) {
         let now = (self.clock)();
+        let taken = Instant::now();
         let mut groups: Vec<Vec<Item>> = Vec::new();
         let mut proposals = Vec::new();
         let mut group = Vec::new();
@@ -178,6 +186,7 @@ impl Proposer {
                 item.finish(Err(too_large(size)));
                 continue;
             }
+            self.meters.queue.add(taken.saturating_duration_since(item.begun()));
             group.push(item);
             if entry.is_full() {
                 proposals.push(entry.finish());
@@ -207,7 +216,7 @@ impl Proposer {
         let proposer = Arc::clone(self);
         tokio::spawn(async move {
             pair(groups, results, until, |group, result| match result {
-                Ok(result) => proposer.settle(group, result),
+                Ok(result) => proposer.settle(taken, group, result),
                 Err(why) => unknown(group, &why),
             })
             .await;
@@ -215,10 +224,16 @@ impl Proposer {
         });
     }
 
-    fn settle(self: &Arc<Self>, group: Vec<Item>, result: WriteResult<Group>) {
+    fn settle(self: &Arc<Self>, taken: Instant, group: Vec<Item>, result: WriteResult<Group>) {
         match result {
             Ok(response) => {
-                let outcomes = response.response.0;
+                let Answers { outcomes, applied } = response.response;
+                if let Some(applied) = applied {
+                    let took = |from: Instant, to: Instant| to.saturating_duration_since(from);
+                    self.meters.agree.add(took(taken, applied.begun));
+                    self.meters.apply.add(took(applied.begun, applied.shown));
+                    self.meters.answer.add(applied.shown.elapsed());
+                }
                 debug_assert_eq!(outcomes.len(), group.len());
                 for (item, outcome) in group.into_iter().zip(outcomes) {
                     item.finish(Ok(outcome));

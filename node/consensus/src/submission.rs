@@ -30,6 +30,7 @@ struct Shared {
     /// Commands without an answer.
     left: AtomicUsize,
     answered: Mutex<Option<oneshot::Sender<()>>>,
+    begun: Instant,
     deadline: Instant,
     /// Came from another node: not sent on, that node knows better.
     forwarded: bool,
@@ -77,6 +78,11 @@ impl Item {
 
     pub(crate) fn deadline(&self) -> Instant {
         self.shared().map_or_else(Instant::now, |shared| shared.deadline)
+    }
+
+    /// When it was handed in.
+    pub(crate) fn begun(&self) -> Instant {
+        self.shared().map_or_else(Instant::now, |shared| shared.begun)
     }
 
     pub(crate) fn forwarded(&self) -> bool {
@@ -137,6 +143,7 @@ pub(crate) fn batch(
         slots: Mutex::new(commands.iter().map(|_| Slot::Queued).collect()),
         left: AtomicUsize::new(commands.len()),
         answered: Mutex::new(Some(answer)),
+        begun: Instant::now(),
         deadline,
         forwarded,
         _places: places,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::impls::leader_id_adv::LeaderId;
+use tokio::time::Instant;
 
 use crate::ledger::{Outcome, Timestamp};
 
@@ -57,9 +58,21 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// What apply answered to the commands of one entry, in their order. Empty for entries without commands.
+/// What apply answered to one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answers(pub(crate) Vec<Outcome>);
+pub(crate) struct Answers {
+    /// To its commands, in their order. Empty for entries without commands.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// When it was applied and shown, on the node that was asked.
+    pub(crate) applied: Option<Applied>,
+}
+
+/// When an entry was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) begun: Instant,
+    pub(crate) shown: Instant,
+}
 
 /// How a member of the cluster is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

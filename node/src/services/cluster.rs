@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_consensus::Consistency;
+use portcullis_consensus::{CommitStages, Consistency, StageTime};
 use portcullis_domain::id::{BootId, NodeId, Timestamp};
 use portcullis_domain::inspection::Stage;
 use portcullis_domain::placement::NodeRecord;
@@ -84,7 +84,23 @@ impl ClusterService for Gateway {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             has_quorum: *inner.beats.quorum().borrow(),
+            commit_stages: Some(encode_stages(&inner.consensus.commit_stages())),
         }))
+    }
+}
+
+fn encode_stages(stages: &CommitStages) -> pb::CommitStages {
+    let time = |stage: StageTime| {
+        Some(pb::StageTime {
+            count: stage.count,
+            total_us: u64::try_from(stage.total.as_micros()).unwrap_or(u64::MAX),
+        })
+    };
+    pb::CommitStages {
+        queue: time(stages.queue),
+        agree: time(stages.agree),
+        apply: time(stages.apply),
+        answer: time(stages.answer),
     }
 }
 
