@@ -1,4 +1,6 @@
-//! Checks of the house as a whole, which no single package can make.
+//! Checks of the whole: a cluster of real processes is hurt, and what its clients were told is compared with what it holds.
+//! `README.md` says how to run them and how to read a failure.
 //!
-//! Today these are the walls: `tests/house.rs` reads the manifests and fails on a dependency that `ARCHITECTURE.md` does not
-//! allow. Faults against real processes are tested where the processes are started, in `node/tests`, through the demo.
+//! `tests/house.rs` keeps the walls between the packages.
+
+pub mod disk;
