@@ -3,4 +3,16 @@
 //!
 //! `tests/house.rs` keeps the walls between the packages.
 
+pub mod account;
+pub mod campaign;
+pub mod cluster;
+pub mod damage;
 pub mod disk;
+pub mod load;
+pub mod oracle;
+pub mod ports;
+pub mod program;
+pub mod report;
+pub mod trace;
+pub mod wait;
+pub mod write;

@@ -366,8 +366,7 @@ impl File {
                 let new = self.now.read_whole(page);
                 for sector in (0..PAGE).step_by(SECTOR) {
                     if rng.random_bool(share) {
-                        self.durable
-                            .write(start + sector as u64, &new[sector..sector + SECTOR]);
+                        self.durable.write(start + sector as u64, &new[sector..sector + SECTOR]);
                     }
                 }
             }
@@ -510,7 +509,10 @@ mod tests {
             image.lose_power(Loss::Torn, &mut ChaCha8Rng::seed_from_u64(seed));
             let content = whole(&image, file);
             for sector in content.chunks(SECTOR) {
-                assert!(sector.iter().all(|byte| *byte == sector[0]), "a sector is written whole");
+                assert!(
+                    sector.iter().all(|byte| *byte == sector[0]),
+                    "a sector is written whole"
+                );
             }
             seen.insert(content.iter().filter(|byte| **byte == 2).count() / SECTOR);
         }

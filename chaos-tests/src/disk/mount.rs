@@ -124,10 +124,7 @@ impl Filesystem for Mounted {
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
         let mut image = self.image();
-        match image
-            .create(parent.0, name, true)
-            .and_then(|ino| image.stat(ino))
-        {
+        match image.create(parent.0, name, true).and_then(|ino| image.stat(ino)) {
             Ok(stat) => reply.entry(&CACHED, &attributes(stat), Generation(0)),
             Err(error) => reply.error(errno(error)),
         }
@@ -135,10 +132,7 @@ impl Filesystem for Mounted {
 
     fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
         let mut image = self.image();
-        match image
-            .create(parent.0, name, false)
-            .and_then(|ino| image.stat(ino))
-        {
+        match image.create(parent.0, name, false).and_then(|ino| image.stat(ino)) {
             Ok(stat) => reply.created(
                 &CACHED,
                 &attributes(stat),
