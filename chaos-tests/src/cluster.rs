@@ -16,7 +16,7 @@ use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use portcullis_proto::v1::log_service_client::LogServiceClient;
 use rand::Rng;
 use rand::seq::IteratorRandom;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
@@ -66,6 +66,8 @@ pub struct Node {
     set: Vec<String>,
     // Before the disk: it is dropped first, and its process is what keeps the disk busy.
     child: Option<Child>,
+    // The process stops when it ends. Not left in `child`, which closes it to wait.
+    stdin: Option<ChildStdin>,
     disk: Option<PowerDisk>,
 }
 
@@ -158,6 +160,7 @@ impl Cluster {
                 program: blueprint.program.clone(),
                 set: blueprint.set.clone(),
                 child: None,
+                stdin: None,
                 disk,
             };
             nodes.insert(id, node);
@@ -310,7 +313,7 @@ impl Node {
         for set in &self.set {
             command.args(["--set", set]);
         }
-        let child = command
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -318,6 +321,7 @@ impl Node {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", self.program.display()))?;
+        self.stdin = child.stdin.take();
         self.child = Some(child);
         Ok(())
     }
@@ -335,8 +339,7 @@ impl Node {
 
     /// Ends the process as an operator would, and kills it if it does not end.
     pub async fn stop(&mut self) {
-        // It stops when its standard input ends.
-        drop(self.child.as_mut().and_then(|child| child.stdin.take()));
+        self.stdin = None;
         if let Some(mut child) = self.child.take()
             && tokio::time::timeout(CALL, child.wait()).await.is_err()
         {

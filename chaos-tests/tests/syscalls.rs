@@ -202,8 +202,8 @@ async fn a_node_whose_log_cannot_be_synced_stops_and_the_others_go_on_without_lo
     let failed = std::time::Instant::now();
     let calls = tracer.finish().await.unwrap();
     assert!(calls.iter().any(|call| call.result < 0), "a sync has failed: {calls:?}");
-    assert!(status.code().is_some_and(|code| code != 0), "{status}");
     let said = cluster.nodes[&leader].said();
+    assert!(status.code().is_some_and(|code| code != 0), "{status}:\n{said}");
     let last = said.lines().last().unwrap_or_default();
     assert!(
         last.contains("Input/output error") && last.contains("has to stop"),
