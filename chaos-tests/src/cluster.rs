@@ -386,7 +386,10 @@ impl Node {
     /// If it does not answer.
     pub async fn head(&self) -> Result<pb::GetHeadResponse, String> {
         let mut client = LogServiceClient::new(self.channel.clone());
-        call(client.get_head(deadline(pb::GetHeadRequest { linearizable: true }, CALL))).await
+        let request = pb::GetHeadRequest {
+            consistency: pb::Consistency::Quorum.into(),
+        };
+        call(client.get_head(deadline(request, CALL))).await
     }
 
     /// What it has written to standard error.
