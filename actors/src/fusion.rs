@@ -96,6 +96,8 @@ impl Role for Fusion {
             let shard = self.shard;
             let missed = ledger.changed_since(self.seen).map(|case| case.no);
             self.due.extend(missed.filter(|no| shard_of(*no) == shard));
+            // Those that were closed since are not among the changed ones.
+            self.watched.retain(|no, _| ledger.inspection(*no).is_some());
             self.seen = ledger.number();
             self.seen_at = Instant::now();
         }
@@ -134,7 +136,11 @@ impl Fusion {
         let ledger = self.context.ledger();
         let pending: BTreeSet<InspectionNo> = self.context.commands.pending().copied().collect();
         for no in std::mem::take(&mut self.due) {
-            let Some(case) = ledger.inspection(no) else { continue };
+            let Some(case) = ledger.inspection(no) else {
+                // Closed.
+                self.watched.remove(&no);
+                continue;
+            };
             self.forget_unless_running(case);
             if !needs(&ledger, case) {
                 continue;
@@ -212,7 +218,7 @@ impl Fusion {
                 .evidence
                 .iter()
                 .filter(|recorded| recorded.pass == PassNo(0))
-                .map(|recorded| &recorded.evidence)
+                .map(|recorded| &*recorded.evidence)
                 .collect();
             evidence.extend(
                 watched

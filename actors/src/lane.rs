@@ -875,6 +875,8 @@ impl Lane {
             return;
         };
         let Some(case) = ledger.inspection(order.inspection) else {
+            // It has left the port: there is nothing to let through any more.
+            self.order = None;
             return;
         };
         let Some(conclusion) = &case.conclusion else { return };

@@ -55,7 +55,7 @@ impl Pass {
         let through = running.map(|source| source.last_sample).min()?;
         let measured: Vec<Evidence> = self.sources.values().filter_map(Source::evidence).collect();
         let declared = self.case.evidence.iter().filter(|recorded| recorded.pass == PassNo(0));
-        let evidence: Vec<&Evidence> = declared.map(|recorded| &recorded.evidence).chain(&measured).collect();
+        let evidence: Vec<&Evidence> = declared.map(|recorded| &*recorded.evidence).chain(&measured).collect();
         let case = Case {
             manifest: &self.case.manifest,
             evidence: &evidence,

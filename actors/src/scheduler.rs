@@ -85,13 +85,22 @@ impl Role for Scheduler {
 
     fn wake(&mut self, changed: BTreeSet<InspectionNo>) -> Result<(), Halt> {
         let ledger = self.context.ledger();
-        for case in changed.iter().filter_map(|no| ledger.inspection(*no)) {
-            self.file(case);
+        for no in changed {
+            match ledger.inspection(no) {
+                Some(case) => self.file(case),
+                None => self.unfile(no),
+            }
         }
         if self.seen_at.elapsed() >= LOOK_AGAIN {
             // Whatever was missed, such as a change around the moment this actor started.
             for case in ledger.changed_since(self.seen) {
                 self.file(case);
+            }
+            // Those that were closed since are not among the changed ones.
+            let filed = self.queued.iter().chain(self.comes_at.keys());
+            let closed: Vec<InspectionNo> = filed.copied().filter(|no| ledger.inspection(*no).is_none()).collect();
+            for no in closed {
+                self.unfile(no);
             }
             self.seen = ledger.number();
             self.seen_at = Instant::now();
@@ -123,10 +132,7 @@ impl Scheduler {
         if case.terminal != self.terminal {
             return;
         }
-        self.queued.remove(&case.no);
-        if let Some(before) = self.comes_at.remove(&case.no) {
-            self.coming.remove(&(before, case.no));
-        }
+        self.unfile(case.no);
         match case.stage {
             Stage::Profiled => {
                 self.coming.insert((case.ready_at, case.no));
@@ -136,6 +142,13 @@ impl Scheduler {
                 self.queued.insert(case.no);
             }
             _ => {}
+        }
+    }
+
+    fn unfile(&mut self, no: InspectionNo) {
+        self.queued.remove(&no);
+        if let Some(before) = self.comes_at.remove(&no) {
+            self.coming.remove(&(before, no));
         }
     }
 

@@ -152,7 +152,7 @@ impl<const N: usize> Canonical for [i32; N] {
     }
 }
 
-fn put_len(len: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_len(len: usize, out: &mut Vec<u8>) {
     let len = u32::try_from(len).expect("a canonical value is far below 4 GiB: every input has a size limit");
     len.put(out);
 }
@@ -271,6 +271,20 @@ where
             out.insert(key, value);
         }
         Ok(out)
+    }
+}
+
+/// Like a list.
+impl<T: Canonical + Clone> Canonical for imbl::Vector<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_len(self.len(), out);
+        for value in self {
+            value.put(out);
+        }
+    }
+    fn take(from: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let len = u32::take(from)?;
+        (0..len).map(|_| T::take(from)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! An inspection: the whole case of one visit of a container, from announcement to departure.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec::canonical;
 use crate::equipment::EquipmentId;
@@ -92,8 +93,8 @@ pub struct RecordedEvidence {
     pub pass: PassNo,
     /// When it was recorded.
     pub at: Timestamp,
-    /// What it says.
-    pub evidence: Evidence,
+    /// What it says. Never changes, so it is shared between versions.
+    pub evidence: Arc<Evidence>,
 }
 
 canonical!(struct RecordedEvidence { entry, pass, at, evidence });
@@ -177,8 +178,8 @@ pub struct Inspection {
     pub due_at: Option<Timestamp>,
     /// 0 is ordinary; higher goes first.
     pub priority: u8,
-    /// What is declared, personal fields sealed.
-    pub manifest: Manifest,
+    /// What is declared, personal fields sealed. Never changes, so it is shared between versions.
+    pub manifest: Arc<Manifest>,
     /// What was odd about id, document and course of events.
     pub findings: Vec<Finding>,
     /// Where it stands.
@@ -220,7 +221,7 @@ impl Inspection {
         positions
             .iter()
             .filter_map(|position| self.evidence.get(*position as usize))
-            .map(|recorded| &recorded.evidence)
+            .map(|recorded| &*recorded.evidence)
             .collect()
     }
 

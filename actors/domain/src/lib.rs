@@ -7,8 +7,10 @@
 //! into a verdict under a [`policy`]; [`placement`] and [`schedule`] are the two planners, which propose what the ledger
 //! then grants or refuses.
 
+pub mod archive;
 pub mod codec;
 pub mod command;
+mod course;
 pub mod equipment;
 pub mod event;
 pub mod evidence;

@@ -1,6 +1,6 @@
 //! What is declared about a container: its manifest, and the announcement that brings it.
 
-use crate::codec::canonical;
+use crate::codec::{Canonical, canonical};
 use crate::equipment::EquipmentId;
 use crate::finding::Finding;
 use crate::id::{Digest, InvalidId, TerminalId, Timestamp};
@@ -171,6 +171,51 @@ impl Manifest {
         sealed
     }
 
+    /// Everything but the parties, in a form that is only good for comparing.
+    fn put_without_parties(&self, out: &mut Vec<u8>) {
+        let Self {
+            document,
+            goods,
+            gross_mass_g,
+            tare_mass_g,
+            size_type,
+            empty,
+            dispatch_country,
+            seals,
+            parties: _,
+        } = self;
+        document.put(out);
+        goods.put(out);
+        gross_mass_g.put(out);
+        tare_mass_g.put(out);
+        size_type.put(out);
+        empty.put(out);
+        dispatch_country.put(out);
+        seals.put(out);
+    }
+
+    /// Whether it says the same about the cargo, whoever is involved and whichever document says it.
+    pub(crate) fn same_cargo(&self, other: &Self) -> bool {
+        let Self {
+            document: _,
+            goods,
+            gross_mass_g,
+            tare_mass_g,
+            size_type,
+            empty,
+            dispatch_country,
+            seals,
+            parties: _,
+        } = self;
+        *goods == other.goods
+            && *gross_mass_g == other.gross_mass_g
+            && *tare_mass_g == other.tare_mass_g
+            && *size_type == other.size_type
+            && *empty == other.empty
+            && *dispatch_country == other.dispatch_country
+            && *seals == other.seals
+    }
+
     /// Refuses what is too large to be a manifest.
     pub fn check(&self) -> Result<(), InvalidId> {
         const WHAT: &str = "manifest";
@@ -220,6 +265,28 @@ pub struct Announcement {
     pub manifest: Manifest,
     /// What was odd about the document.
     pub findings: Vec<Finding>,
+}
+
+impl Announcement {
+    /// Everything but the parties, in a form that is only good for comparing two announcements.
+    pub(crate) fn put_without_parties(&self, out: &mut Vec<u8>) {
+        let Self {
+            equipment,
+            terminal,
+            ready_at,
+            due_at,
+            priority,
+            manifest,
+            findings,
+        } = self;
+        equipment.put(out);
+        terminal.put(out);
+        ready_at.put(out);
+        due_at.put(out);
+        priority.put(out);
+        manifest.put_without_parties(out);
+        findings.put(out);
+    }
 }
 
 canonical!(struct Announcement { equipment, terminal, ready_at, due_at, priority, manifest, findings });

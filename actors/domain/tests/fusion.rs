@@ -210,7 +210,7 @@ fn inspection(manifest: Manifest, evidence: Vec<Evidence>, policy: &Policy, verd
         ready_at: NOW,
         due_at: None,
         priority: 0,
-        manifest,
+        manifest: manifest.into(),
         findings: Vec::new(),
         stage: Stage::Released,
         passes: PassNo(1),
@@ -222,7 +222,7 @@ fn inspection(manifest: Manifest, evidence: Vec<Evidence>, policy: &Policy, verd
                 entry: EntryNo(1),
                 pass: PassNo(1),
                 at: NOW,
-                evidence,
+                evidence: evidence.into(),
             })
             .collect(),
         conclusion: Some(Conclusion {

@@ -82,7 +82,7 @@ async fn a_pass_stops_as_soon_as_enough_is_known_and_is_judged_at_that_sample() 
         .find(|recorded| recorded.evidence.modality == Modality::Radiation)
         .map(|recorded| recorded.evidence.clone())
         .unwrap();
-    let range = portal.readings.unwrap();
+    let range = portal.readings.clone().unwrap();
     let verdict = &case.conclusion.as_ref().unwrap().verdict;
     assert!(verdict.stopped, "{verdict:?}");
     assert!(range.last - range.first < u64::from(SAMPLES), "{range:?}");

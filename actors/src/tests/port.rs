@@ -378,8 +378,8 @@ impl Port {
     pub(super) fn story(&self, no: InspectionNo) -> Vec<&'static str> {
         let log = self.log.lock().unwrap();
         log.iter()
-            .filter(|entry| entry.leaf.event.subjects().inspections.contains(&no))
-            .map(|entry| entry.leaf.event.kind())
+            .filter(|entry| entry.leaf().event.subjects().inspections.contains(&no))
+            .map(|entry| entry.leaf().event.kind())
             .collect()
     }
 
@@ -388,7 +388,7 @@ impl Port {
             .lock()
             .unwrap()
             .iter()
-            .filter(|entry| wanted(&entry.leaf.event))
+            .filter(|entry| wanted(&entry.leaf().event))
             .count()
     }
 
@@ -400,7 +400,7 @@ impl Port {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let story: Vec<_> = self.log.lock().unwrap().iter().map(|e| e.leaf.event.kind()).collect();
+        let story: Vec<_> = self.log.lock().unwrap().iter().map(|e| e.leaf().event.kind()).collect();
         panic!("never happened: {what}; log: {story:?}");
     }
 

@@ -521,7 +521,7 @@ pub(crate) fn concluded(policy: &Policy) -> Inspection {
             entry: EntryNo(20),
             pass: PassNo(u32::from(index > 0)),
             at: Timestamp(5_500),
-            evidence,
+            evidence: evidence.into(),
         });
     Inspection {
         no: InspectionNo(9),
@@ -534,7 +534,7 @@ pub(crate) fn concluded(policy: &Policy) -> Inspection {
         ready_at: Timestamp(1_000),
         due_at: None,
         priority: 0,
-        manifest,
+        manifest: manifest.into(),
         findings: vec![finding()],
         stage: Stage::UnderReview,
         passes: PassNo(1),

@@ -7,7 +7,7 @@ use crate::finding::{Finding, FindingCode};
 use crate::id::{Digest, Incarnation, InspectionNo, InvalidId, LaneId, NodeId, SourceId};
 use crate::inspection::{Inspection, Ruling, Stage};
 use crate::lane::{Lane, LaneSpec};
-use crate::manifest::{Announcement, FINDINGS_MAX, Manifest, TEXT_MAX};
+use crate::manifest::{Announcement, FINDINGS_MAX, TEXT_MAX};
 use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
 use crate::policy::Policy;
 use crate::roster::{ADDRESS_MAX, has_left, taken};
@@ -183,9 +183,15 @@ impl Ledger {
                 "no digest of a document came with it",
             ));
         }
-        let mut announcement = announcement.clone();
-        announcement.findings.clear();
-        announcement.manifest = announcement.manifest.sealed();
+        let announcement = Announcement {
+            equipment: announcement.equipment.clone(),
+            terminal: announcement.terminal.clone(),
+            ready_at: announcement.ready_at,
+            due_at: announcement.due_at,
+            priority: announcement.priority,
+            manifest: announcement.manifest.sealed(),
+            findings: Vec::new(),
+        };
         Decision::answered(
             Event::Announced {
                 inspection,
@@ -310,11 +316,11 @@ impl Ledger {
 
     pub(super) fn known_inspection(&self, no: InspectionNo) -> Result<&Inspection, Refusal> {
         self.inspections.get(&no).map(AsRef::as_ref).ok_or_else(|| {
-            Refusal::new(
-                RefusalReason::UnknownInspection,
-                "inspection",
-                format!("there is no {no}"),
-            )
+            let why = match no.0 <= self.number.0 {
+                true => format!("{no} is not open: its container has left, or the number was never an inspection's"),
+                false => format!("there is no {no}"),
+            };
+            Refusal::new(RefusalReason::UnknownInspection, "inspection", why)
         })
     }
 
@@ -343,7 +349,7 @@ fn again(open: &Inspection, source: &SourceId, announcement: &Announcement) -> R
             format!("{source} announced it too, after {}", open.source),
         ));
     }
-    if cargo(&announcement.manifest) != cargo(&open.manifest) {
+    if !announcement.manifest.same_cargo(&open.manifest) {
         findings.push(Finding::new(
             FindingCode::ManifestDiffers,
             "announcement.manifest",
@@ -362,15 +368,6 @@ fn again(open: &Inspection, source: &SourceId, announcement: &Announcement) -> R
         },
         answer,
     )
-}
-
-/// What a manifest says about the cargo; parties are left out, because their salts differ each time.
-fn cargo(manifest: &Manifest) -> Manifest {
-    Manifest {
-        document: None,
-        parties: Vec::new(),
-        ..manifest.clone()
-    }
 }
 
 pub(super) fn invalid(field: &str, error: &InvalidId) -> Refusal {

@@ -8,28 +8,29 @@
 //! consistent cut without stopping anyone.
 
 mod actor;
+mod answers;
 mod cluster;
 mod evolve;
 mod external;
+mod spent;
 mod state;
 
-use crate::codec::{canonical, to_bytes};
-use crate::command::{Command, CommandBody, ExternalBody, ExternalCommand};
+use crate::codec::{canonical, from_bytes};
+use crate::command::{Command, CommandBody, ExternalCommand};
 use crate::event::{Actor, Event, LEAF_MAX, Leaf};
-use crate::id::{CommandNo, Digest, EntryNo, Epoch, RequestId, Sequence, SourceId, Timestamp};
+use crate::id::{CommandNo, EntryNo, Epoch, Sequence};
 use crate::merkle::leaf_hash;
 use crate::outcome::{Answer, Applied, Outcome, Refusal, RefusalReason};
 
+pub use crate::course::NO_SHOW_AGAIN_MS;
 pub use state::{DeviceMark, Ledger};
 
-/// How long answers to external requests other than announcements are kept, milliseconds of log time.
+/// How long answers to external requests are kept at least, milliseconds of log time: from the answer on, or, to an
+/// announcement, from the departure of its container.
 pub const ANSWERS_KEPT_MS: u64 = 24 * 3600 * 1000;
 
 /// How many outcomes of an actor are remembered, which is also how many commands it may have in flight.
 pub const OUTCOMES_KEPT: u64 = 64;
-
-/// A container that was called up and never came is called up again no sooner than this, milliseconds of log time.
-pub const NO_SHOW_AGAIN_MS: u64 = 15 * 60 * 1000;
 
 /// What applying a command did.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +48,13 @@ pub struct LogEntry {
     pub no: EntryNo,
     /// Its canonical bytes.
     pub bytes: Vec<u8>,
+}
+
+impl LogEntry {
     /// What it says.
-    pub leaf: Leaf,
+    pub fn leaf(&self) -> Leaf {
+        from_bytes(&self.bytes).expect("these are the bytes of a leaf")
+    }
 }
 
 /// What follows from a command: an event if anything changes, and what the caller is told.
@@ -76,17 +82,6 @@ impl Decision {
         Ok(Self { event: None, answer })
     }
 }
-
-/// The answer to a request that was taken in before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Answered {
-    /// Digest of what was asked.
-    body: Digest,
-    /// The first answer.
-    outcome: Outcome,
-}
-
-canonical!(struct Answered { body, outcome });
 
 /// The last outcomes of an actor under its present epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,33 +123,9 @@ impl Ledger {
     }
 
     fn apply_external(&mut self, command: &ExternalCommand) -> Application {
-        let key = (command.source.clone(), command.request.clone());
-        let body = Digest::of(&to_bytes(&comparable(&command.body)));
-        if let Some(known) = self.answers.get(&key) {
-            let outcome = if known.body == body {
-                known.outcome.clone()
-            } else {
-                Outcome::Refused(Refusal::new(
-                    RefusalReason::RequestIdReused,
-                    "context.request_id",
-                    format!("{} was used for another request; take a new id", command.request),
-                ))
-            };
+        let asked = answers::Asked::of(command);
+        if let Some(outcome) = self.answer_again(asked, &command.request) {
             return Application { outcome, entry: None };
-        }
-        if self.spent.contains_key(&spent_key(&command.source, &command.request)) {
-            let refusal = Refusal::new(
-                RefusalReason::RequestExpired,
-                "context.request_id",
-                format!(
-                    "the answer to {} is no longer kept; look up what became of it",
-                    command.request
-                ),
-            );
-            return Application {
-                outcome: Outcome::Refused(refusal),
-                entry: None,
-            };
         }
         if let Err(refusal) = self.founded() {
             // Not kept as the answer: the caller is told to ask again, and does so under the same id.
@@ -171,18 +142,7 @@ impl Ledger {
         let decision = self.decide_external(command);
         let application = self.carry_out(by, decision);
         self.keep_personal(&command.body, &application.outcome);
-        let stays =
-            matches!(command.body, ExternalBody::Announce(_)) && matches!(application.outcome, Outcome::Applied(_));
-        if !stays {
-            self.expiring.insert((self.now, key.clone()), ());
-        }
-        self.answers.insert(
-            key,
-            Answered {
-                body,
-                outcome: application.outcome.clone(),
-            },
-        );
+        self.keep_answer(asked, &application.outcome);
         application
     }
 
@@ -226,7 +186,7 @@ impl Ledger {
         }
         let no = EntryNo(self.log.size());
         self.log.append(leaf_hash(&bytes));
-        self.evolve(no, &leaf);
+        self.evolve(no, leaf);
         let applied = Applied {
             number: self.number,
             entry: Some(no),
@@ -234,13 +194,13 @@ impl Ledger {
         };
         Application {
             outcome: Outcome::Applied(applied),
-            entry: Some(LogEntry { no, bytes, leaf }),
+            entry: Some(LogEntry { no, bytes }),
         }
     }
 
     /// Takes in a leaf of an existing decision log: how an auditor rebuilds the state from the log alone. Answers that
     /// only the log's writers need (to repeated requests and actor commands) are not rebuilt.
-    pub fn replay(&mut self, leaf: &Leaf) {
+    pub fn replay(&mut self, leaf: Leaf) {
         let no = EntryNo(self.log.size());
         self.number = leaf.number;
         self.now = leaf.at;
@@ -263,35 +223,4 @@ impl Ledger {
             window.outcomes.remove(&first);
         }
     }
-
-    fn forget_old_answers(&mut self) {
-        let horizon = Timestamp(self.now.0.saturating_sub(ANSWERS_KEPT_MS));
-        while let Some(((at, key), ())) = self.expiring.get_min() {
-            if *at >= horizon {
-                break;
-            }
-            let (at, key) = (*at, key.clone());
-            self.expiring.remove(&(at, key.clone()));
-            self.answers.remove(&key);
-            self.spent.insert(spent_key(&key.0, &key.1), ());
-        }
-    }
-}
-
-/// Half a digest is plenty to recognise a request that was answered long ago.
-fn spent_key(source: &SourceId, request: &RequestId) -> [u8; 16] {
-    let digest = Digest::of(&to_bytes(&(source.clone(), request.clone())));
-    let mut key = [0; 16];
-    key.copy_from_slice(&digest.0[..16]);
-    key
-}
-
-/// The body without parties: their salts differ between two intakes of one request, and an unsalted hash of a name would
-/// outlive its erasure.
-fn comparable(body: &ExternalBody) -> ExternalBody {
-    let mut body = body.clone();
-    if let ExternalBody::Announce(announcement) = &mut body {
-        announcement.manifest.parties.clear();
-    }
-    body
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet, Vector};
 
-use super::{Answered, SequenceWindow};
+use super::SequenceWindow;
+use super::answers::Answered;
+use super::spent::{RequestKey, Spent};
 use crate::codec::{Canonical, CodecError, Reader, canonical};
 use crate::equipment::EquipmentId;
 use crate::id::{
-    ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, RequestId, SourceId, TerminalId, Timestamp,
+    ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp,
 };
 use crate::inspection::Inspection;
 use crate::lane::Lane;
@@ -40,26 +42,30 @@ pub struct Ledger {
     pub(super) fenced: u64,
     pub(super) policies: OrdMap<Digest, Arc<Policy>>,
     pub(super) policy: Option<Digest>,
+    // Open ones; closed ones are counted, and found in the decision log.
     pub(super) inspections: OrdMap<InspectionNo, Arc<Inspection>>,
+    pub(super) closed: u64,
     pub(super) personal: OrdMap<InspectionNo, Vec<Party>>,
     pub(super) lanes: OrdMap<LaneId, Lane>,
     pub(crate) nodes: OrdMap<NodeId, NodeRecord>,
     pub(super) placements: OrdMap<ActorKey, Placement>,
     pub(super) sequences: OrdMap<ActorKey, SequenceWindow>,
     pub(super) devices: OrdMap<DeviceId, DeviceMark>,
-    pub(super) answers: OrdMap<(SourceId, RequestId), Answered>,
-    pub(super) expiring: OrdMap<(Timestamp, (SourceId, RequestId)), ()>,
-    pub(super) spent: OrdMap<[u8; 16], ()>,
+    pub(super) answers: OrdMap<RequestKey, Answered>,
+    // In the order in which they are forgotten, each with the time from which it is kept.
+    pub(super) expiring: Vector<(Timestamp, RequestKey)>,
+    pub(super) spent: Spent,
     pub(crate) roster: OrdMap<NodeId, Enrolment>,
     /// The cluster that this one goes on from, until it has said so.
     pub(super) former: Option<ClusterId>,
-    // Derived from the inspections, so not part of a snapshot.
+    // Derived from the others, so not part of a snapshot.
     pub(super) open: OrdMap<EquipmentId, InspectionNo>,
-    pub(super) by_version: OrdMap<CommandNo, imbl::OrdSet<InspectionNo>>,
+    pub(super) by_version: OrdSet<(CommandNo, InspectionNo)>,
+    pub(super) staying: OrdSet<(InspectionNo, RequestKey)>,
 }
 
 /// Format version of a snapshot.
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 impl Canonical for Ledger {
     fn put(&self, out: &mut Vec<u8>) {
@@ -73,6 +79,7 @@ impl Canonical for Ledger {
         self.policies.put(out);
         self.policy.put(out);
         self.inspections.put(out);
+        self.closed.put(out);
         self.personal.put(out);
         self.lanes.put(out);
         self.nodes.put(out);
@@ -104,6 +111,7 @@ impl Canonical for Ledger {
             policies: Canonical::take(from)?,
             policy: Canonical::take(from)?,
             inspections: Canonical::take(from)?,
+            closed: Canonical::take(from)?,
             personal: Canonical::take(from)?,
             lanes: Canonical::take(from)?,
             nodes: Canonical::take(from)?,
@@ -116,14 +124,14 @@ impl Canonical for Ledger {
             roster: Canonical::take(from)?,
             former: Canonical::take(from)?,
             open: OrdMap::new(),
-            by_version: OrdMap::new(),
+            by_version: OrdSet::new(),
+            staying: OrdSet::new(),
         };
         for (no, inspection) in &ledger.inspections {
-            if inspection.is_open() {
-                ledger.open.insert(inspection.equipment.clone(), *no);
-            }
-            ledger.by_version.entry(inspection.version).or_default().insert(*no);
+            ledger.open.insert(inspection.equipment.clone(), *no);
+            ledger.by_version.insert((inspection.version, *no));
         }
+        ledger.find_staying();
         Ok(ledger)
     }
 }
@@ -195,19 +203,30 @@ impl Ledger {
         Some((digest, self.policies.get(&digest)?))
     }
 
-    /// An inspection.
+    /// An open inspection. Closed ones are in the decision log, see [`crate::archive`].
     pub fn inspection(&self, no: InspectionNo) -> Option<&Arc<Inspection>> {
         self.inspections.get(&no)
     }
 
-    /// All inspections from `first` on, by number.
+    /// All open inspections from `first` on, by number.
     pub fn inspections_from(&self, first: InspectionNo) -> impl Iterator<Item = &Arc<Inspection>> {
         self.inspections.range(first..).map(|(_, inspection)| inspection)
     }
 
-    /// How many inspections there are.
+    /// How many inspections are open.
     pub fn inspection_count(&self) -> usize {
         self.inspections.len()
+    }
+
+    /// How many inspections are closed.
+    pub fn closed_count(&self) -> u64 {
+        self.closed
+    }
+
+    /// Of how many requests it is known that they were answered: with their answer, and without it since that was so long
+    /// ago.
+    pub fn answered_count(&self) -> (usize, usize) {
+        (self.answers.len(), self.spent.len())
     }
 
     /// The inspection of a container that has not left.
@@ -215,16 +234,17 @@ impl Ledger {
         self.inspections.get(self.open.get(equipment)?)
     }
 
-    /// Inspections whose last change was made by a command after `cursor`, in the order of these commands. Reading with
-    /// the ledger's [`number`](Self::number) as the next cursor misses nothing.
+    /// Open inspections whose last change was made by a command after `cursor`, in the order of these commands. Reading
+    /// with the ledger's [`number`](Self::number) as the next cursor misses nothing but closings: what a reader holds and
+    /// [`inspection`](Self::inspection) does not is closed, and never comes back.
     pub fn changed_since(&self, cursor: CommandNo) -> impl Iterator<Item = &Arc<Inspection>> {
+        let after = (CommandNo(cursor.0.saturating_add(1)), InspectionNo(0));
         self.by_version
-            .range((std::ops::Bound::Excluded(cursor), std::ops::Bound::Unbounded))
-            .flat_map(|(_, numbers)| numbers.iter())
-            .filter_map(|no| self.inspections.get(no))
+            .range(after..)
+            .filter_map(|(_, no)| self.inspections.get(no))
     }
 
-    /// Open personal fields of an inspection's manifest, as long as they are not erased.
+    /// Personal fields of an open inspection's manifest. They are erased when it is closed; the log has their salted hashes.
     pub fn personal(&self, no: InspectionNo) -> &[Party] {
         self.personal.get(&no).map_or(&[], Vec::as_slice)
     }

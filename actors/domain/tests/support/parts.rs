@@ -3,8 +3,7 @@
 use imbl::OrdMap;
 use portcullis_domain::codec::{Canonical, CodecError, Reader, to_bytes};
 use portcullis_domain::id::{
-    ClusterId, CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, NodeId, RequestId, Sequence, SourceId,
-    Timestamp,
+    ClusterId, CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, NodeId, Sequence, Timestamp,
 };
 use portcullis_domain::inspection::Inspection;
 use portcullis_domain::lane::Lane;
@@ -16,7 +15,8 @@ use portcullis_domain::placement::{ActorKey, NodeRecord, Placement};
 use portcullis_domain::policy::Policy;
 use portcullis_domain::roster::Enrolment;
 
-type Request = (SourceId, RequestId);
+/// What a request from outside is known by.
+pub(crate) type Request = [u8; 16];
 /// Epoch and highest number of an actor, then its remembered outcomes.
 type Window = ((Epoch, Sequence), OrdMap<Sequence, Outcome>);
 
@@ -29,6 +29,7 @@ pub(crate) struct Substance {
     policies: OrdMap<Digest, Policy>,
     policy: Option<Digest>,
     inspections: OrdMap<InspectionNo, Inspection>,
+    closed: u64,
     lanes: OrdMap<LaneId, Lane>,
     nodes: OrdMap<NodeId, NodeRecord>,
     placements: OrdMap<ActorKey, Placement>,
@@ -46,10 +47,10 @@ pub(crate) struct Parts {
     pub(crate) substance: Substance,
     pub(crate) personal: OrdMap<InspectionNo, Vec<Party>>,
     pub(crate) sequences: OrdMap<ActorKey, Window>,
-    /// Digest of the question, and the answer.
-    pub(crate) answers: OrdMap<Request, (Digest, Outcome)>,
-    pub(crate) expiring: OrdMap<(Timestamp, Request), ()>,
-    pub(crate) spent: OrdMap<[u8; 16], ()>,
+    /// Half the digest of the question, and the answer.
+    pub(crate) answers: OrdMap<Request, ([u8; 16], Outcome)>,
+    pub(crate) expiring: Vec<(Timestamp, Request)>,
+    pub(crate) spent: OrdMap<Request, ()>,
 }
 
 impl Parts {
@@ -76,6 +77,7 @@ impl Parts {
         let policies = take(from)?;
         let policy = take(from)?;
         let inspections = take(from)?;
+        let closed = take(from)?;
         let personal = take(from)?;
         let lanes = take(from)?;
         let nodes = take(from)?;
@@ -96,6 +98,7 @@ impl Parts {
                 policies,
                 policy,
                 inspections,
+                closed,
                 lanes,
                 nodes,
                 placements,

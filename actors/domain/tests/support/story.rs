@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
+use portcullis_domain::archive::rebuild;
 use portcullis_domain::codec::{from_bytes, to_bytes};
 use portcullis_domain::command::{
     AbortCause, ActorBody, ActorCommand, ClusterCommand, Command, CommandBody, ExternalBody, ExternalCommand,
@@ -15,7 +16,7 @@ use portcullis_domain::explanation::{adds_up, describe, explain};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::fusion::Verdict;
 use portcullis_domain::id::{
-    BootId, ClusterId, CommandNo, DeviceId, Digest, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo,
+    BootId, ClusterId, CommandNo, DeviceId, Digest, EntryNo, Epoch, Incarnation, InspectionNo, LaneId, NodeId, PassNo,
     Principal, RequestId, SampleNo, Sequence, SourceId, Timestamp,
 };
 use portcullis_domain::inspection::{Inspection, Ruling, Stage};
@@ -450,14 +451,24 @@ impl Story {
             .cases
             .get(&equipment(name)?)
             .ok_or_else(|| format!("{name} was never announced"))?;
-        let case = self.ledger.inspection(*no);
-        case.map(|case| (**case).clone()).ok_or_else(|| format!("{no} is gone"))
+        match self.ledger.inspection(*no) {
+            Some(case) => Ok((**case).clone()),
+            None => self.closed(*no),
+        }
+    }
+
+    /// A closed inspection, from the log.
+    fn closed(&self, no: InspectionNo) -> Result<Inspection, Failure> {
+        let about = (0..)
+            .map(EntryNo)
+            .zip(self.leaves.iter().cloned())
+            .filter(|(_, leaf)| leaf.event.subjects().inspections.contains(&no));
+        rebuild(about).map_err(|error| error.to_string())
     }
 
     fn name_of(&self, no: InspectionNo) -> String {
-        self.ledger
-            .inspection(no)
-            .map_or_else(|| no.to_string(), |case| case.equipment.to_string())
+        let known = self.cases.iter().find(|(_, known)| **known == no);
+        known.map_or_else(|| no.to_string(), |(equipment, _)| equipment.to_string())
     }
 
     // Commands of the cluster.
@@ -1035,18 +1046,19 @@ impl Story {
             body: body.clone(),
         });
         if let Some(entry) = &application.entry {
-            self.leaves.push(entry.leaf.clone());
+            let leaf = entry.leaf();
             if let Event::Announced {
                 inspection,
                 announcement,
                 ..
-            } = &entry.leaf.event
+            } = &leaf.event
             {
                 self.cases.insert(announcement.equipment.clone(), *inspection);
             }
-            if let Event::NodeUp { node, boot, .. } = &entry.leaf.event {
+            if let Event::NodeUp { node, boot, .. } = &leaf.event {
                 self.boots.insert(*node, *boot);
             }
+            self.leaves.push(leaf);
         }
         self.last = Some((body, application.outcome.clone()));
         application
@@ -1065,6 +1077,11 @@ impl Story {
                 Some(was) => format!("{}: {was} -> {}", case.equipment, case.stage),
                 None => format!("{}: {}", case.equipment, case.stage),
             });
+        }
+        for case in before.inspections_from(InspectionNo(0)) {
+            if self.ledger.inspection(case.no).is_none() {
+                lines.push(format!("{}: {} -> {}", case.equipment, case.stage, Stage::Departed));
+            }
         }
         let facts = |lane: &Lane| (lane.open, lane.next, lane.current);
         for (id, lane) in self.ledger.lanes() {
@@ -1087,13 +1104,11 @@ impl Story {
             Outcome::Refused(refusal) => format!("refused {refusal}"),
             Outcome::Applied(applied) => {
                 let what = match &application.entry {
-                    Some(entry) => format!(
-                        "entry {}: {} by {}{}",
-                        entry.no,
-                        entry.leaf.event.kind(),
-                        entry.leaf.actor,
-                        self.facts(&entry.leaf.event)
-                    ),
+                    Some(entry) => {
+                        let leaf = entry.leaf();
+                        let (no, kind) = (entry.no, leaf.event.kind());
+                        format!("entry {no}: {kind} by {}{}", leaf.actor, self.facts(&leaf.event))
+                    }
                     None => "nothing new".to_owned(),
                 };
                 let answer = match &applied.answer {
@@ -1304,7 +1319,7 @@ impl Story {
     fn check_promises(&self) -> Result<(), Failure> {
         let mut replayed = Ledger::new();
         for leaf in &self.leaves {
-            replayed.replay(leaf);
+            replayed.replay(leaf.clone());
         }
         if replayed.log() != self.ledger.log() {
             return Err("the log's root is not that of its leaves".to_owned());
