@@ -36,7 +36,6 @@ use crate::replica::{Replica, View};
 use crate::settings::Settings;
 use crate::snapshot::Content;
 use crate::snapshots::Snapshots;
-use crate::state_store::Checkpoint;
 use crate::tlog::Tlog;
 use crate::types::Member;
 
@@ -103,8 +102,6 @@ impl Consensus {
             log,
             machine,
             replica,
-            store,
-            checkpoint,
         } = opened;
 
         let network = Network {
@@ -158,7 +155,7 @@ impl Consensus {
                 proposer: Arc::clone(&proposer),
                 peers,
                 fetcher: fetcher.clone(),
-                index: Arc::new(Index::new(home.sled(), store, checkpoint)),
+                index: Arc::new(Index::new(home.sled(), Arc::clone(&settings.open_store))),
                 blobs: Blobs::new(Arc::clone(&settings.disk), home.blobs()),
                 leadership,
                 stop: stop.clone(),
@@ -474,8 +471,6 @@ struct Files {
     log: LogStore,
     machine: Machine,
     replica: Arc<Replica>,
-    store: Arc<dyn crate::state_store::StateStore>,
-    checkpoint: Option<Checkpoint>,
 }
 
 /// Opens the Raft log. An instance that was dropped in this process may hold its lock for a moment longer.
@@ -498,13 +493,6 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
 
     let snapshots = Snapshots::new(Arc::clone(disk), home.snapshots(), settings.cluster);
     let newest = snapshots.newest()?;
-
-    let store = (settings.open_store)(&home.sled());
-    let store = store.and_then(|store| store.checkpoint().map(|checkpoint| (store, checkpoint)));
-    let (store, checkpoint) = store.map_err(|source| OpenError::Index {
-        folder: home.sled(),
-        source,
-    })?;
 
     let tlog = Tlog::open(Arc::clone(disk), home.bundles()).map_err(|source| OpenError::DecisionLog {
         folder: home.bundles(),
@@ -547,14 +535,12 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
     if let Some(file) = file {
         replica.set_current_snapshot(content.meta(), file);
     }
-    let machine = Machine::new(Arc::clone(&replica), content, checkpoint)
+    let machine = Machine::new(Arc::clone(&replica), content)
         .map_err(|error| OpenError::Restore(error.to_string()))?;
     Ok(Files {
         home,
         log,
         machine,
         replica,
-        store,
-        checkpoint,
     })
 }

@@ -67,17 +67,6 @@ pub enum OpenError {
         /// What is wrong.
         source: io::Error,
     },
-    /// The index store cannot be opened, also not a new one.
-    #[error(
-        "the index store {folder} cannot be opened: {source}; check the disk, its free space and the permissions of the \
-         folder, then start again; the folder holds nothing that cannot be made again: if it is in the way, move it aside"
-    )]
-    Index {
-        /// Where it is.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// The decision log's folder cannot be read.
     #[error(
         "the decision log in {folder} cannot be opened: {source}; check the disk and the permissions of the folder, then \
@@ -234,6 +223,17 @@ pub enum ReadError {
         entry: u64,
         /// What the others said.
         detail: String,
+    },
+    /// The index is being opened after a start, or made again from the log.
+    #[error(
+        "the index of this node is {}; try again in a moment or ask another node",
+        indexed.map_or("being opened".to_owned(), |indexed| format!("being made: {indexed} of {size} entries are in it"))
+    )]
+    IndexBehind {
+        /// Entries in it; none while it is being opened.
+        indexed: Option<u64>,
+        /// Entries in the log.
+        size: u64,
     },
     /// What is on disk is damaged or cannot be read.
     #[error("{0}")]

@@ -1,29 +1,30 @@
 //! Keeps the index store up to date by following the decision log from where the store was left.
 //!
-//! Apply does not wait for it. What the store holds is always a prefix of the log, so a lost store is made again by the same
-//! loop, from number 0.
+//! Neither start nor apply waits for it: the store is opened in the background, and what it holds is always a prefix of the
+//! log, so a lost store is made again by the same loop, from number 0.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_domain::equipment::EquipmentId;
-use portcullis_domain::id::InspectionNo;
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::Consensus;
+use crate::course::Courses;
 use crate::errors::ReadError;
-use crate::ledger;
-use crate::record::invalid;
-use crate::replica::Replica;
+use crate::recheck::same_as_before;
+use crate::replica::{Replica, View};
 use crate::sled_store::{SledStore, mark_damaged, move_aside};
-use crate::state_store::{Checkpoint, StateBatch, StateStore, container_prefix, inspection_prefix, number_at_end};
+use crate::state_store::{self, Checkpoint, StateStore};
 
-/// Entries in one batch.
-const BATCH: usize = 1024;
+/// Entries in one batch. While the store is made again most inspections open and close within one, and are written once.
+const BATCH: usize = 16 * 1024;
+/// Entries asked for at once.
+const READ: usize = 1024;
 /// Time between batches: a few entries more make a batch hardly dearer.
 const REST: Duration = Duration::from_millis(2);
 /// The store is made durable after this time or this many entries.
@@ -41,7 +42,7 @@ pub type OpenStore = Arc<dyn Fn(&Path) -> io::Result<Arc<dyn StateStore>> + Send
 pub(crate) fn open_sled() -> OpenStore {
     Arc::new(|folder| {
         let store = SledStore::open(folder)?;
-        if let Err(error) = store.checkpoint() {
+        if let Err(error) = store.checkpoint().and_then(|_| state_store::indexed(&store)) {
             drop(store);
             let aside = move_aside(folder)?;
             tracing::error!(%error, aside = %aside.display(), "the index store is damaged; it was moved aside and is being rebuilt");
@@ -52,23 +53,31 @@ pub(crate) fn open_sled() -> OpenStore {
 }
 
 /// The index of one replica.
-#[derive(Debug)]
 pub(crate) struct Index {
     folder: PathBuf,
+    open: OpenStore,
     store: Mutex<Option<Arc<dyn StateStore>>>,
-    /// Entries that can be found.
-    indexed: watch::Sender<u64>,
+    /// Entries that can be found; none while the store is being opened.
+    indexed: watch::Sender<Option<u64>>,
     /// The newest checkpoint that is durable.
     durable: watch::Sender<Option<Checkpoint>>,
 }
 
+/// What was written and is not durable yet.
+struct Unflushed {
+    checkpoint: Option<Checkpoint>,
+    since: Instant,
+    entries: u64,
+}
+
 impl Index {
-    pub(crate) fn new(folder: PathBuf, store: Arc<dyn StateStore>, checkpoint: Option<Checkpoint>) -> Self {
+    pub(crate) fn new(folder: PathBuf, open: OpenStore) -> Self {
         Index {
             folder,
-            store: Mutex::new(Some(store)),
-            indexed: watch::channel(checkpoint.map_or(0, |checkpoint| checkpoint.log_size)).0,
-            durable: watch::channel(checkpoint).0,
+            open,
+            store: Mutex::default(),
+            indexed: watch::channel(None).0,
+            durable: watch::channel(None).0,
         }
     }
 
@@ -89,49 +98,106 @@ impl Index {
         self.store().map_or(0, |store| store.disk_bytes())
     }
 
-    /// Follows the log until stopped. An error of the store is final for the node.
+    /// Opens the store and follows the log until stopped. An error of the store is final for the node, and so is a replica
+    /// that is not what it was when the store was last written.
     pub(crate) async fn run(self: Arc<Self>, consensus: Consensus, stop: CancellationToken) -> io::Result<()> {
         let replica = Arc::clone(consensus.replica());
+        let noted = self.open(&replica).await?;
+        let compare = async {
+            match noted {
+                Some(noted) => same_as_before(Arc::clone(&replica), noted, stop.clone()).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(compare, self.follow(&consensus, &replica, &stop))?;
+        Ok(())
+    }
+
+    async fn open(&self, replica: &Replica) -> io::Result<Option<Checkpoint>> {
+        let (open, folder) = (Arc::clone(&self.open), self.folder.clone());
+        let opening = move || {
+            let store = open(&folder)?;
+            let checkpoint = store.checkpoint()?;
+            let indexed = state_store::indexed(&*store)?;
+            Ok((store, checkpoint, indexed))
+        };
+        let since = Instant::now();
+        let (store, checkpoint, indexed) = replica.blocking.run(opening).await.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "the index store {} cannot be opened: {error}; check the disk, its free space and the permissions of the \
+                     folder, then start again; the folder holds nothing that cannot be made again: if it is in the way, move \
+                     it aside",
+                    self.folder.display()
+                ),
+            )
+        })?;
+        tracing::info!(ms = since.elapsed().as_millis(), entries = indexed, "the index store is open");
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
+        self.durable.send_replace(checkpoint);
+        self.indexed.send_replace(Some(indexed));
+        Ok(checkpoint)
+    }
+
+    async fn follow(&self, consensus: &Consensus, replica: &Replica, stop: &CancellationToken) -> io::Result<()> {
         let mut applied = replica.applied.subscribe();
         // What was replayed before this began has to be indexed also when nothing new is applied.
         applied.mark_changed();
-        let mut unflushed: Option<(Checkpoint, Instant, u64)> = None;
+        let mut courses = Courses::default();
+        let mut unflushed: Option<Unflushed> = None;
         loop {
-            let behind = *self.indexed.borrow() < replica.view.load().log_size;
+            let behind = self.indexed() < replica.view.load().log_size;
             let retry_at = behind.then(|| Instant::now() + RETRY);
-            let flush_at = unflushed.as_ref().map(|(_, since, _)| *since + FLUSH_AFTER);
+            let flush_at = unflushed.as_ref().map(|unflushed| unflushed.since + FLUSH_AFTER);
             tokio::select! {
                 changed = applied.changed() => if changed.is_err() { break },
                 () = sleep_until(flush_at) => {}
                 () = sleep_until(retry_at) => {}
                 () = stop.cancelled() => break,
             }
-            let from = *self.indexed.borrow();
-            if let Some(checkpoint) = self.catch_up(&consensus, &replica, &stop).await? {
-                let entries = checkpoint.log_size - from + unflushed.as_ref().map_or(0, |(_, _, entries)| *entries);
-                let since = unflushed.as_ref().map_or_else(Instant::now, |(_, since, _)| *since);
-                unflushed = Some((checkpoint, since, entries));
-            }
-            if let Some((checkpoint, since, entries)) = unflushed.take() {
-                if entries >= FLUSH_ENTRIES || since.elapsed() >= FLUSH_AFTER {
-                    self.flush(&replica, checkpoint).await?;
-                } else {
-                    unflushed = Some((checkpoint, since, entries));
+            let view = replica.view.load_full();
+            // The other way round, the store is ahead of what has been replayed so far.
+            while self.indexed() <= view.log_size {
+                let from = self.indexed();
+                let (kept, written) = self.step(consensus, replica, stop, courses, &view).await?;
+                courses = kept;
+                let Some(checkpoint) = written else { break };
+                let unflushed = unflushed.get_or_insert_with(|| Unflushed {
+                    checkpoint: None,
+                    since: Instant::now(),
+                    entries: 0,
+                });
+                unflushed.checkpoint = checkpoint.or(unflushed.checkpoint);
+                unflushed.entries += self.indexed() - from;
+                if checkpoint.is_some() {
+                    break;
                 }
+            }
+            if let Some(due) =
+                unflushed.take_if(|some| some.entries >= FLUSH_ENTRIES || some.since.elapsed() >= FLUSH_AFTER)
+            {
+                self.flush(replica, due).await?;
             }
             tokio::time::sleep(REST).await;
         }
-        if let Some((checkpoint, _, _)) = unflushed {
-            self.flush(&replica, checkpoint).await?;
+        match unflushed {
+            Some(unflushed) => self.flush(replica, unflushed).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    async fn flush(&self, replica: &Replica, checkpoint: Checkpoint) -> io::Result<()> {
+    fn indexed(&self) -> u64 {
+        self.indexed.borrow().unwrap_or(0)
+    }
+
+    async fn flush(&self, replica: &Replica, unflushed: Unflushed) -> io::Result<()> {
         if let Some(store) = self.store() {
             let flushed = replica.blocking.run(move || store.flush()).await;
             self.noted(flushed)?;
-            self.durable.send_replace(Some(checkpoint));
+            if unflushed.checkpoint.is_some() {
+                self.durable.send_replace(unflushed.checkpoint);
+            }
         }
         Ok(())
     }
@@ -151,115 +217,76 @@ impl Index {
         result
     }
 
-    /// Indexes up to the newest view. `None` when it had to stop or entries cannot be had now.
-    async fn catch_up(
+    /// Writes one batch of entries towards the view, with a checkpoint when it gets there. `None` when it had to stop or
+    /// entries cannot be had now.
+    async fn step(
         &self,
         consensus: &Consensus,
         replica: &Replica,
         stop: &CancellationToken,
-    ) -> io::Result<Option<Checkpoint>> {
-        let view = replica.view.load_full();
-        let mut next = *self.indexed.borrow();
-        if view.log_size < next {
-            // The store was ahead of what has been replayed so far.
-            return Ok(None);
-        }
-        loop {
-            let want = usize::try_from(view.log_size - next).unwrap_or(BATCH).min(BATCH);
-            let entries = tokio::select! {
-                entries = consensus.entries(next, want) => entries,
-                () = stop.cancelled() => return Ok(None),
+        mut courses: Courses,
+        view: &View,
+    ) -> io::Result<(Courses, Option<Option<Checkpoint>>)> {
+        let from = self.indexed();
+        let mut entries: Vec<(u64, Bytes)> = Vec::new();
+        let mut next = from;
+        while next < view.log_size && entries.len() < BATCH {
+            let want = usize::try_from(view.log_size - next).unwrap_or(READ).min(READ);
+            let read = tokio::select! {
+                read = consensus.entries(next, want) => read,
+                () = stop.cancelled() => return Ok((courses, None)),
             };
-            let entries = match entries {
-                Ok(entries) => entries,
+            match read {
+                Ok(read) => entries.extend(read),
                 Err(ReadError::Storage(error)) => return Err(io::Error::other(error)),
-                Err(error) => {
+                Err(error) if entries.is_empty() => {
                     tracing::warn!(%error, "the index waits for entries of the decision log");
-                    return Ok(None);
+                    return Ok((courses, None));
                 }
-            };
-            let Some(store) = self.store() else {
-                return Ok(None);
-            };
-            let last = next + entries.len() as u64;
-            let checkpoint = (last == view.log_size).then_some(Checkpoint {
-                raft_index: view.raft_index,
-                log_size: view.log_size,
-                root: view.root,
-            });
-            let mut batch = StateBatch::default();
-            for (number, leaf) in &entries {
-                let subjects = ledger::subjects(leaf)
-                    .map_err(|error| invalid(format!("entry {number} of the decision log: {error}")))?;
-                batch.add(*number, &subjects);
+                // What there is goes in first.
+                Err(_) => break,
             }
-            batch.checkpoint = checkpoint;
-            let written = replica.blocking.run(move || store.apply(batch)).await;
-            self.noted(written)?;
-            next = last;
-            self.indexed.send_replace(next);
-            if checkpoint.is_some() {
-                return Ok(checkpoint);
-            }
+            next = from + entries.len() as u64;
         }
+        let checkpoint = (next == view.log_size).then_some(Checkpoint {
+            raft_index: view.raft_index,
+            log_size: view.log_size,
+            root: view.root,
+        });
+        let Some(store) = self.store() else {
+            return Ok((courses, None));
+        };
+        let writing = move || {
+            let mut batch = courses.note(&*store, &entries)?;
+            batch.checkpoint = checkpoint;
+            store.apply(batch)?;
+            Ok(courses)
+        };
+        let written = replica.blocking.run(writing).await;
+        let courses = self.noted(written)?;
+        self.indexed.send_replace(Some(next));
+        Ok((courses, Some(checkpoint)))
     }
 
-    /// Waits until everything in the current view can be found.
-    async fn current(&self, replica: &Replica) -> Result<Arc<dyn StateStore>, ReadError> {
+    /// The store, once everything in the current view can be found in it.
+    pub(crate) async fn current(&self, replica: &Replica) -> Result<Arc<dyn StateStore>, ReadError> {
         let size = replica.view.load().log_size;
         let mut indexed = self.indexed.subscribe();
-        match timeout(PATIENCE, indexed.wait_for(|indexed| *indexed >= size)).await {
+        let reached = indexed.wait_for(|indexed| indexed.is_some_and(|indexed| indexed >= size));
+        match timeout(PATIENCE, reached).await {
             Ok(Ok(_)) => self.store().ok_or(ReadError::Stopped),
             Ok(Err(_)) => Err(ReadError::Stopped),
-            Err(_) => Err(ReadError::NotHere {
-                entry: *self.indexed.borrow(),
-                detail: "the index is being rebuilt".to_owned(),
+            Err(_) => Err(ReadError::IndexBehind {
+                indexed: *self.indexed.borrow(),
+                size,
             }),
         }
     }
-
-    async fn numbers(&self, replica: &Replica, prefix: Vec<u8>, from: u64, max: usize) -> Result<Vec<u64>, ReadError> {
-        let store = self.current(replica).await?;
-        replica
-            .blocking
-            .run(move || {
-                let mut first = prefix.clone();
-                first.extend(from.to_be_bytes());
-                let keys = store.keys(&prefix, &first, max)?;
-                keys.iter().map(|key| number_at_end(key)).collect()
-            })
-            .await
-            .map_err(|error| ReadError::Storage(error.to_string()))
-    }
 }
 
-impl Consensus {
-    /// Numbers of the entries about an inspection, from entry `from` on, ascending, at most `max`.
-    ///
-    /// # Errors
-    /// When the index is being rebuilt, or damaged.
-    pub async fn entries_of_inspection(
-        &self,
-        inspection: InspectionNo,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<u64>, ReadError> {
-        let prefix = inspection_prefix(inspection.0);
-        self.index().numbers(self.replica(), prefix, from, max).await
-    }
-
-    /// Numbers of the inspections of a container, ascending from `from` on, at most `max`.
-    ///
-    /// # Errors
-    /// When the index is being rebuilt, or damaged.
-    pub async fn inspections_of_container(
-        &self,
-        container: &EquipmentId,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<u64>, ReadError> {
-        let prefix = container_prefix(container);
-        self.index().numbers(self.replica(), prefix, from, max).await
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 

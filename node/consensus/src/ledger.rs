@@ -3,7 +3,6 @@
 use portcullis_domain::codec::{self, CodecError};
 pub(crate) use portcullis_domain::command::Command;
 use portcullis_domain::event::Leaf;
-pub(crate) use portcullis_domain::event::Subjects;
 pub(crate) use portcullis_domain::id::{ClusterId, Digest, Timestamp};
 pub(crate) use portcullis_domain::ledger::Ledger;
 pub(crate) use portcullis_domain::outcome::Outcome;
@@ -13,7 +12,7 @@ pub(crate) fn head(ledger: &Ledger) -> (u64, Digest) {
     (ledger.log().size(), ledger.log().root())
 }
 
-/// What a leaf of the decision log is about.
-pub(crate) fn subjects(leaf: &[u8]) -> Result<Subjects, CodecError> {
-    codec::from_bytes::<Leaf>(leaf).map(|leaf| leaf.event.subjects())
+/// A leaf of the decision log.
+pub(crate) fn leaf(bytes: &[u8]) -> Result<Leaf, CodecError> {
+    codec::from_bytes(bytes)
 }

@@ -7,9 +7,10 @@
 //! | file | idea |
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
-//! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
+//! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `lookup`, `blobs`, `agreement` | what one can do with it |
 //! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
+//! | `index`, `course`, `recheck` | what is found by what; is the replica what it was |
 //! | `log_store`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
 //! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
@@ -22,6 +23,7 @@ mod bundle;
 mod bundles;
 mod chunks;
 mod consensus;
+mod course;
 mod disk;
 mod entries;
 mod errors;
@@ -36,6 +38,7 @@ mod index;
 mod leadership;
 mod ledger;
 mod log_store;
+mod lookup;
 mod machine;
 mod merkle;
 mod network;
@@ -43,6 +46,7 @@ mod peers;
 mod proposal;
 mod proposer;
 mod read;
+mod recheck;
 mod record;
 mod remedy;
 mod replica;

@@ -1,8 +1,7 @@
 //! The state machine under openraft: committed entries in, outcomes out.
 //!
 //! The ledger lives in memory. On disk are the Raft log, snapshots and bundles; after a restart the newest snapshot is
-//! loaded and the log replayed over it. What the index store noted before the restart is checked on the way: a replay that
-//! gives another root means that this replica is not what it was, and it stops.
+//! loaded and the log replayed over it. Whether the replay gave what was there before the restart is checked by `recheck`.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +18,6 @@ use crate::record::invalid;
 use crate::replica::{Replica, View};
 use crate::snapshot::Content;
 use crate::snapshots::SnapshotFile;
-use crate::state_store::Checkpoint;
 use crate::types::{Answers, Applied, Group, LogId, Payload, SnapshotMeta, StoredMembership};
 
 /// Entries applied before their view is shown and their callers answered.
@@ -32,8 +30,6 @@ pub(crate) struct Machine {
     ledger: Ledger,
     last: Option<LogId>,
     membership: StoredMembership,
-    /// What the index store knew before the restart, until the replay has passed it.
-    expected: Option<Checkpoint>,
     /// Only for the suite of openraft, which applies entries that do not follow each other.
     #[cfg(test)]
     pub(crate) gaps: bool,
@@ -41,7 +37,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A machine at the snapshot that was found on disk, or at the beginning.
-    pub(crate) fn new(replica: Arc<Replica>, content: Content, expected: Option<Checkpoint>) -> io::Result<Self> {
+    pub(crate) fn new(replica: Arc<Replica>, content: Content) -> io::Result<Self> {
         let Content {
             last,
             membership,
@@ -51,19 +47,17 @@ impl Machine {
         } = content;
         let view = View::new(ledger.clone(), last);
         replica.tlog.install(roots, open_leaves)?;
+        replica.set_origin(ledger.log().clone());
         replica.remember_root(&view);
         replica.publish(view, last.map_or(0, |id| id.index + 1));
-        let mut machine = Machine {
+        Ok(Machine {
             replica,
             ledger,
             last,
             membership,
-            expected,
             #[cfg(test)]
             gaps: false,
-        };
-        machine.check_expected()?;
-        Ok(machine)
+        })
     }
 
     fn run(&mut self, payload: Payload) -> io::Result<Answers> {
@@ -126,31 +120,6 @@ impl Machine {
              missing; remove this node from the cluster and add a new one with a new id"
         )))
     }
-
-    /// Has the replay come to the place that was noted before the restart, and is it the same?
-    fn check_expected(&mut self) -> io::Result<()> {
-        let Some(expected) = self.expected else {
-            return Ok(());
-        };
-        let Some(last) = self.last else {
-            return Ok(());
-        };
-        if last.index < expected.raft_index {
-            return Ok(());
-        }
-        self.expected = None;
-        // A snapshot that is newer than the note has been checked by itself.
-        let (size, root) = ledger::head(&self.ledger);
-        if last.index == expected.raft_index && (size, root) != (expected.log_size, expected.root) {
-            return Err(invalid(format!(
-                "after Raft entry {} the decision log has {size} entries and root {}, but before the last restart it had {} \
-                 and root {}: this replica differs from what it was; remove this node from the cluster and add a new one with \
-                 a new id",
-                last.index, root, expected.log_size, expected.root,
-            )));
-        }
-        Ok(())
-    }
 }
 
 impl RaftStateMachine<Group> for Machine {
@@ -177,7 +146,6 @@ impl RaftStateMachine<Group> for Machine {
             if let Some(responder) = responder {
                 waiting.push((responder, answers));
             }
-            self.check_expected()?;
             count += 1;
             if count == ROUND {
                 count = 0;
@@ -237,11 +205,12 @@ impl RaftStateMachine<Group> for Machine {
         self.ledger = content.ledger;
         self.last = content.last;
         self.membership = content.membership;
+        self.replica.set_origin(self.ledger.log().clone());
         self.replica.remember_root(&view);
         self.replica.set_current_snapshot(meta.clone(), file);
         let applied = self.last.map_or(0, |id| id.index + 1);
         self.replica.publish(view, applied);
-        self.check_expected()
+        Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOfGroup>> {
@@ -291,19 +260,19 @@ mod tests {
     use super::*;
     use crate::blocking::Blocking;
     use crate::disk::StdDisk;
-    use crate::ledger::{ClusterId, Digest};
+    use crate::ledger::ClusterId;
     use crate::snapshots::Snapshots;
     use crate::tlog::Tlog;
     use crate::types::{Entry, Proposal, log_id};
 
-    fn machine(folder: &std::path::Path, expected: Option<Checkpoint>) -> Machine {
+    fn machine(folder: &std::path::Path) -> Machine {
         let disk = Arc::new(StdDisk);
         let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
         let content = Content::empty();
         let view = View::new(content.ledger.clone(), None);
         let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
-        Machine::new(replica, content, expected).unwrap()
+        Machine::new(replica, content).unwrap()
     }
 
     async fn apply(machine: &mut Machine, index: u64, payload: Payload) -> io::Result<()> {
@@ -312,29 +281,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_replay_that_gives_another_root_than_before_the_restart_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut expected = Checkpoint {
-            raft_index: 2,
-            log_size: 0,
-            root: Digest::of(b""),
-        };
-        let mut same = machine(folder.path(), Some(expected));
-        for index in 0..4 {
-            apply(&mut same, index, EntryPayload::Blank).await.unwrap();
-        }
-        expected.root = Digest::of(b"something else");
-        let mut other = machine(folder.path(), Some(expected));
-        apply(&mut other, 0, EntryPayload::Blank).await.unwrap();
-        apply(&mut other, 1, EntryPayload::Blank).await.unwrap();
-        let error = apply(&mut other, 2, EntryPayload::Blank).await.unwrap_err();
-        assert!(error.to_string().contains("differs from what it was"), "{error}");
-    }
-
-    #[tokio::test]
     async fn an_entry_that_does_not_follow_the_last_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path(), None);
+        let mut machine = machine(folder.path());
         apply(&mut machine, 0, EntryPayload::Blank).await.unwrap();
         let error = apply(&mut machine, 2, EntryPayload::Blank).await.unwrap_err();
         assert!(error.to_string().contains("the next is 1"), "{error}");
@@ -343,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_committed_entry_that_cannot_be_read_stops_the_node() {
         let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path(), None);
+        let mut machine = machine(folder.path());
         let newer = EntryPayload::Normal(Proposal(bytes::Bytes::from_static(&[0, 1, 0, 0, 0, 3, 255, 1, 2])));
         let error = apply(&mut machine, 0, newer).await.unwrap_err();
         assert!(error.to_string().contains("a newer version of the program"), "{error}");

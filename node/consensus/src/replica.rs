@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use portcullis_domain::merkle::Frontier;
 use tokio::sync::watch;
 
 use crate::agreement::{Agreement, Roots};
@@ -50,6 +51,8 @@ pub(crate) struct Replica {
     pub(crate) blocking: Blocking,
     /// Why the node has to stop, once it has to.
     pub(crate) fatal: watch::Sender<Option<String>>,
+    /// Head of the decision log where this process began: at the snapshot that it started from or was given.
+    origin: Mutex<Frontier>,
     roots: Mutex<Roots>,
     current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
 }
@@ -64,6 +67,7 @@ impl Replica {
             snapshots,
             blocking,
             fatal: watch::channel(None).0,
+            origin: Mutex::default(),
             roots: Mutex::default(),
             current: Mutex::default(),
         };
@@ -81,6 +85,14 @@ impl Replica {
             *current = size;
             grown
         });
+    }
+
+    pub(crate) fn origin(&self) -> Frontier {
+        lock(&self.origin).clone()
+    }
+
+    pub(crate) fn set_origin(&self, head: Frontier) {
+        *lock(&self.origin) = head;
     }
 
     pub(crate) fn remember_root(&self, view: &View) {

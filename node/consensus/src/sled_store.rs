@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::state_store::{CHECKPOINT, Checkpoint, StateBatch, StateStore};
 
 /// Name of the one tree.
-const TREE: &[u8] = b"state-1";
+const TREE: &[u8] = b"state-2";
 /// Memory for pages, bytes; sled uses several times as much.
 const CACHE: u64 = 32 << 20;
 /// How long opening waits for a store that is in use.
@@ -161,8 +161,8 @@ impl StateStore for SledStore {
 
     fn apply(&self, batch: StateBatch) -> io::Result<()> {
         let mut changes = sled::Batch::default();
-        for key in batch.keys {
-            changes.insert(key, &[]);
+        for (key, value) in batch.puts {
+            changes.insert(key, value);
         }
         if let Some(checkpoint) = batch.checkpoint {
             changes.insert(CHECKPOINT, checkpoint.encode());
@@ -175,6 +175,10 @@ impl StateStore for SledStore {
         self.file.sync_data()
     }
 
+    fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.tree.get(key).map_err(error)?.map(|value| value.to_vec()))
+    }
+
     fn keys(&self, prefix: &[u8], from: &[u8], max: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut keys = Vec::new();
         for item in self.tree.range(from..) {
@@ -185,6 +189,13 @@ impl StateStore for SledStore {
             keys.push(key.to_vec());
         }
         Ok(keys)
+    }
+
+    fn last(&self, prefix: &[u8], end: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self.tree.range(prefix..end).next_back() {
+            Some(item) => Ok(Some(item.map_err(error)?.0.to_vec())),
+            None => Ok(None),
+        }
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -203,31 +214,28 @@ fn error(error: sled::Error) -> io::Error {
 mod tests {
     use super::*;
     use portcullis_domain::equipment::EquipmentId;
-    use portcullis_domain::id::InspectionNo;
 
-    use crate::ledger::{Digest, Subjects};
-    use crate::state_store::{container_prefix, inspection_prefix, number_at_end};
+    use crate::ledger::Digest;
+    use crate::state_store::{container_prefix, inspection_key, number_at_end, numbered};
 
     fn batch() -> StateBatch {
-        let mut batch = StateBatch::default();
-        for (entry, inspection) in [(0, 7), (1, 8), (2, 7), (300, 7)] {
-            let subjects = Subjects {
-                inspections: vec![InspectionNo(inspection)],
-                equipment: Some(EquipmentId::new("MSKU1234565").unwrap()),
-                lane: None,
-            };
-            batch.add(entry, &subjects);
+        let prefix = || container_prefix(&EquipmentId::new("MSKU1234565").unwrap());
+        StateBatch {
+            puts: vec![
+                (inspection_key(7), vec![0, 2]),
+                (numbered(prefix(), 8), Vec::new()),
+                (numbered(prefix(), 7), Vec::new()),
+            ],
+            checkpoint: Some(Checkpoint {
+                raft_index: 9,
+                log_size: 301,
+                root: Digest([3; 32]),
+            }),
         }
-        batch.checkpoint = Some(Checkpoint {
-            raft_index: 9,
-            log_size: 301,
-            root: Digest([3; 32]),
-        });
-        batch
     }
 
     #[test]
-    fn entries_are_found_by_inspection_and_inspections_by_container_after_a_restart() {
+    fn values_and_keys_in_order_are_found_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sled");
         let store = SledStore::open(&path).unwrap();
@@ -237,20 +245,23 @@ mod tests {
 
         let store = SledStore::open(&path).unwrap();
         assert_eq!(store.checkpoint().unwrap(), batch().checkpoint);
-        let numbers = |prefix: &[u8]| -> Vec<u64> {
-            let keys = store.keys(prefix, prefix, 10).unwrap();
+        assert_eq!(store.get(&inspection_key(7)).unwrap(), Some(vec![0, 2]));
+        assert_eq!(store.get(&inspection_key(9)).unwrap(), None);
+        let prefix = |container| container_prefix(&EquipmentId::new(container).unwrap());
+        let numbers = |prefix: Vec<u8>, from| -> Vec<u64> {
+            let keys = store.keys(&prefix, &numbered(prefix.clone(), from), 10).unwrap();
             keys.iter().map(|key| number_at_end(key).unwrap()).collect()
         };
-        assert_eq!(numbers(&inspection_prefix(7)), [0, 2, 300]);
-        assert_eq!(numbers(&inspection_prefix(9)), [0; 0]);
-        assert_eq!(
-            numbers(&container_prefix(&EquipmentId::new("MSKU1234565").unwrap())),
-            [7, 8]
-        );
-        assert_eq!(
-            numbers(&container_prefix(&EquipmentId::new("MSKU123456").unwrap())),
-            [0; 0]
-        );
+        assert_eq!(numbers(prefix("MSKU1234565"), 0), [7, 8]);
+        assert_eq!(numbers(prefix("MSKU1234565"), 8), [8]);
+        assert_eq!(numbers(prefix("MSKU123456"), 0), [0; 0]);
+        let last = |prefix: Vec<u8>, end| {
+            let key = store.last(&prefix, &numbered(prefix.clone(), end)).unwrap();
+            key.map(|key| number_at_end(&key).unwrap())
+        };
+        assert_eq!(last(prefix("MSKU1234565"), 9), Some(8));
+        assert_eq!(last(prefix("MSKU1234565"), 8), Some(7));
+        assert_eq!(last(prefix("MSKU1234565"), 7), None);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The seam for the store of indexes: what is in it can always be made again from the decision log.
 //!
-//! Keys, in one key space so that a batch and its checkpoint change together (numbers big-endian):
+//! Keys and values, in one key space so that a batch and its checkpoint change together (numbers big-endian):
 //! ```text
-//! 'c'                               checkpoint
-//! 'i' u64 inspection  u64 entry     an entry about an inspection
-//! 'k' container 0x00  u64 inspection  an inspection of a container
+//! 'c'                                 checkpoint
+//! 'n'                                 u64 how many entries are indexed
+//! 'i' u64 inspection                  the entries about it, see `crate::course`
+//! 'k' container 0x00 u64 inspection   nothing: an inspection of a container
+//! 't' u64 log time u64 entry          nothing: when the first entry of a bundle was made
 //! ```
+//! One key an inspection, not one an entry: sled's start and its size go by the number of keys.
 
 use std::fmt;
 use std::io;
@@ -13,7 +16,7 @@ use std::io;
 use bytes::{Buf, BufMut};
 use portcullis_domain::equipment::EquipmentId;
 
-use crate::ledger::{Digest, Subjects};
+use crate::ledger::{Digest, Timestamp};
 use crate::record::{invalid, nothing_left, short};
 
 /// Where the state machine was when the store was last written.
@@ -30,60 +33,64 @@ pub struct Checkpoint {
 /// What goes into the store at once.
 #[derive(Debug, Default)]
 pub struct StateBatch {
-    /// Keys to be added. Their values are empty.
-    pub keys: Vec<Vec<u8>>,
-    /// Where this leads.
+    /// Keys with their values, which replace those that are there.
+    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where this leads, if it is a place at which the root is known.
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// A store of ordered keys. Calls block.
+/// A store of ordered keys with values. Calls block.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
-    /// The checkpoint of the last batch, if any.
+    /// The last checkpoint, if any.
     fn checkpoint(&self) -> io::Result<Option<Checkpoint>>;
     /// Applies a batch whole or not at all.
     fn apply(&self, batch: StateBatch) -> io::Result<()>;
     /// Returns when everything applied is durable.
     fn flush(&self) -> io::Result<()>;
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>>;
     /// Up to `max` keys with a prefix, from `from` on, in order.
     fn keys(&self, prefix: &[u8], from: &[u8], max: usize) -> io::Result<Vec<Vec<u8>>>;
+    /// The last key with a prefix that comes before `end`.
+    fn last(&self, prefix: &[u8], end: &[u8]) -> io::Result<Option<Vec<u8>>>;
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
 }
 
 pub(crate) const CHECKPOINT: &[u8] = b"c";
-const INSPECTION: u8 = b'i';
+pub(crate) const INDEXED: &[u8] = b"n";
+pub(crate) const INSPECTIONS: &[u8] = b"i";
+pub(crate) const TIMES: &[u8] = b"t";
 const CONTAINER: u8 = b'k';
 
-impl StateBatch {
-    /// Adds the keys of one entry.
-    pub(crate) fn add(&mut self, entry: u64, subjects: &Subjects) {
-        for inspection in &subjects.inspections {
-            let mut key = inspection_prefix(inspection.0);
-            key.put_u64(entry);
-            self.keys.push(key);
-            if let Some(equipment) = &subjects.equipment {
-                let mut key = container_prefix(equipment);
-                key.put_u64(inspection.0);
-                self.keys.push(key);
-            }
-        }
-    }
-}
-
-/// Beginning of the keys of an inspection; an entry number follows.
-pub(crate) fn inspection_prefix(inspection: u64) -> Vec<u8> {
-    let mut key = Vec::with_capacity(17);
-    key.put_u8(INSPECTION);
+/// The key of an inspection.
+pub(crate) fn inspection_key(inspection: u64) -> Vec<u8> {
+    let mut key = INSPECTIONS.to_vec();
     key.put_u64(inspection);
     key
 }
 
 /// Beginning of the keys of a container; an inspection number follows. Container numbers have no zero byte.
 pub(crate) fn container_prefix(container: &EquipmentId) -> Vec<u8> {
-    let mut key = vec![CONTAINER];
-    key.put_slice(container.to_string().as_bytes());
+    let text = container.as_str();
+    let mut key = Vec::with_capacity(text.len() + 10);
+    key.put_u8(CONTAINER);
+    key.put_slice(text.as_bytes());
     key.put_u8(0);
     key
+}
+
+/// Beginning of the keys of a time; the number of an entry follows.
+pub(crate) fn time_prefix(at: Timestamp) -> Vec<u8> {
+    let mut key = TIMES.to_vec();
+    key.put_u64(at.0);
+    key
+}
+
+/// A key that is a prefix and a number.
+pub(crate) fn numbered(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
+    prefix.put_u64(number);
+    prefix
 }
 
 /// The number at the end of a key.
@@ -91,6 +98,11 @@ pub(crate) fn number_at_end(key: &[u8]) -> io::Result<u64> {
     key.last_chunk()
         .map(|bytes| u64::from_be_bytes(*bytes))
         .ok_or_else(|| invalid("an index key is shorter than its number"))
+}
+
+/// How many entries a store has indexed.
+pub(crate) fn indexed(store: &dyn StateStore) -> io::Result<u64> {
+    store.get(INDEXED)?.map_or(Ok(0), |value| number_at_end(&value))
 }
 
 impl Checkpoint {

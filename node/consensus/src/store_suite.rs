@@ -34,7 +34,7 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         let content = Content::empty();
         let view = View::new(content.ledger.clone(), None);
         let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
-        let mut machine = Machine::new(replica, content, None).unwrap();
+        let mut machine = Machine::new(replica, content).unwrap();
         machine.gaps = true;
         Ok((folder, log, machine))
     }

@@ -48,6 +48,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ),
     (
         "api",
+        "INDEX_NOT_READY",
+        "The node opens its index or makes it again from the log; ask again in a moment, or ask another one.",
+    ),
+    (
+        "api",
         "ENTRY_BEYOND_HEAD",
         "The log does not have that many entries yet.",
     ),

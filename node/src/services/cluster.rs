@@ -25,6 +25,9 @@ impl ClusterService for Gateway {
         for inspection in ledger.inspections_from(portcullis_domain::id::InspectionNo(0)) {
             *stages.entry(stage_number(inspection.stage)).or_default() += 1;
         }
+        if ledger.closed_count() > 0 {
+            stages.insert(stage_number(Stage::Departed), ledger.closed_count());
+        }
         let nodes = inner
             .config
             .cluster

@@ -1,9 +1,9 @@
 //! Announcing containers, looking at inspections, adjudicating, departing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::Stream;
-use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::InspectionNo;
 use portcullis_domain::inspection::Inspection;
 use portcullis_domain::ledger::Ledger;
@@ -13,6 +13,7 @@ use portcullis_proto::v1::inspection_service_server::InspectionService;
 use portcullis_wire::inspection::{View, decode_view, encode_inspection};
 use tonic::{Request, Response, Status};
 
+use super::archive::Course;
 use super::{Asked, Gateway, Viewed};
 
 /// The most events that the timeline of one answer has.
@@ -39,20 +40,26 @@ impl InspectionService for Gateway {
         let request = request.into_inner();
         let Viewed { view, read_point } = self.view(request.consistency).await?;
         let ledger = &view.ledger;
-        let inspection = match request.target {
+        let found = match request.target {
             Some(pb::get_inspection_request::Target::Inspection(no)) => {
-                ledger.inspection(InspectionNo(no)).ok_or_else(|| {
-                    super::absent(
-                        RefusalReason::UnknownInspection,
-                        "inspection",
-                        format!("there is no insp-{no}"),
-                    )
+                let no = InspectionNo(no);
+                let found = match ledger.inspection(no) {
+                    Some(open) => Some(Found::Open(Arc::clone(open))),
+                    None => self.closed(&view, no).await?.map(Found::Closed),
+                };
+                found.ok_or_else(|| {
+                    let detail = format!("there is no {no}");
+                    super::absent(RefusalReason::UnknownInspection, "inspection", detail)
                 })?
             }
             Some(pb::get_inspection_request::Target::EquipmentId(text)) => {
                 let equipment = portcullis_wire::announcement::decode_equipment("equipment_id", &text)
                     .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
-                newest(ledger, &equipment).ok_or_else(|| {
+                let found = match ledger.open_inspection(&equipment) {
+                    Some(open) => Some(Found::Open(Arc::clone(open))),
+                    None => self.last_visit(&view, &equipment).await?.map(Found::Closed),
+                };
+                found.ok_or_else(|| {
                     let detail = format!("no container {equipment} was ever announced");
                     super::absent(RefusalReason::UnknownContainer, "equipment_id", detail)
                 })?
@@ -64,17 +71,25 @@ impl InspectionService for Gateway {
             }
         };
         let detail = decode_view(request.view, View::Full);
-        let mut timeline = match detail {
-            View::Full => self.timeline(inspection.no).await?,
-            View::Basic => Vec::new(),
+        let (inspection, course) = match (found, detail) {
+            (Found::Open(inspection), View::Full) => {
+                let course = self.course(inspection.no).await?;
+                (inspection, course)
+            }
+            (Found::Open(inspection), View::Basic) => (inspection, Course::new()),
+            (Found::Closed((inspection, course)), View::Full) => (Arc::new(inspection), course),
+            (Found::Closed((inspection, _)), View::Basic) => (Arc::new(inspection), Course::new()),
         };
-        let timeline_truncated = timeline.len() > TIMELINE_MAX;
-        timeline.truncate(TIMELINE_MAX);
+        let timeline = course
+            .iter()
+            .take(TIMELINE_MAX)
+            .map(|(entry, leaf)| super::log::event_of(*entry, leaf))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Response::new(pb::GetInspectionResponse {
-            inspection: Some(encode(ledger, inspection, detail)),
+            inspection: Some(encode(ledger, &inspection, detail)),
             read_point: Some(read_point),
             timeline,
-            timeline_truncated,
+            timeline_truncated: course.len() > TIMELINE_MAX,
         }))
     }
 
@@ -87,32 +102,37 @@ impl InspectionService for Gateway {
         let query = portcullis_wire::watch::decode_list(request, self.inner.cluster)
             .map_err(|unusable| portcullis_wire::status::unusable("page_token", &unusable))?;
         let Viewed { view, read_point } = self.view(consistency).await?;
-        let first = InspectionNo(query.after.map_or(0, |after| after.0.saturating_add(1)));
-        // One more than the page tells whether there is a next one.
-        let mut found: Vec<_> = view
-            .ledger
-            .inspections_from(first)
-            .filter(|inspection| query.matches(inspection))
-            .take(query.page_size + 1)
-            .collect();
-        let more = found.len() > query.page_size;
-        found.truncate(query.page_size);
-        let next_page_token = match found.last().filter(|_| more) {
-            Some(last) => portcullis_wire::token::encode_page_token(self.inner.cluster, last.no, query.conditions()),
-            None => String::new(),
+        let ledger = &view.ledger;
+        let (inspections, more_after) = if query.closed {
+            let (found, more_after) = self.closed_page(&view, &query).await?;
+            let found = found.iter().map(|inspection| encode(ledger, inspection, query.view));
+            (found.collect(), more_after)
+        } else {
+            let first = InspectionNo(query.after.map_or(0, |after| after.0.saturating_add(1)));
+            // One more than the page tells whether there is a next one.
+            let mut found: Vec<_> = ledger
+                .inspections_from(first)
+                .filter(|inspection| query.matches(inspection))
+                .take(query.page_size + 1)
+                .collect();
+            let more = found.len() > query.page_size;
+            found.truncate(query.page_size);
+            let more_after = found.last().filter(|_| more).map(|last| last.no);
+            let found = found.into_iter().map(|inspection| encode(ledger, inspection, query.view));
+            (found.collect(), more_after)
         };
+        let next_page_token = more_after.map_or_else(String::new, |last| {
+            portcullis_wire::token::encode_page_token(self.inner.cluster, last, query.conditions())
+        });
         Ok(Response::new(pb::ListInspectionsResponse {
-            inspections: found
-                .into_iter()
-                .map(|inspection| encode(&view.ledger, inspection, query.view))
-                .collect(),
+            inspections,
             next_page_token,
             read_point: Some(read_point),
         }))
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let stream = self.follow_events(request.into_inner())?;
+        let stream = self.follow_events(request.into_inner()).await?;
         Ok(Response::new(Box::pin(stream)))
     }
 
@@ -150,33 +170,10 @@ impl InspectionService for Gateway {
     }
 }
 
-impl Gateway {
-    /// The events of one inspection, oldest first.
-    async fn timeline(&self, no: InspectionNo) -> Result<Vec<pb::Event>, Status> {
-        let consensus = &self.inner.consensus;
-        let failed = |error: portcullis_consensus::ReadError| super::failed_read(&error);
-        let entries = consensus
-            .entries_of_inspection(no, 0, TIMELINE_MAX + 1)
-            .await
-            .map_err(failed)?;
-        let mut timeline = Vec::with_capacity(entries.len());
-        for entry in entries {
-            for (entry, leaf) in consensus.entries(entry, 1).await.map_err(failed)? {
-                timeline.push(super::log::event_of(entry, &leaf)?);
-            }
-        }
-        Ok(timeline)
-    }
-}
-
-/// The open inspection of a container, else its last one.
-fn newest<'a>(ledger: &'a Ledger, equipment: &EquipmentId) -> Option<&'a std::sync::Arc<Inspection>> {
-    ledger.open_inspection(equipment).or_else(|| {
-        ledger
-            .inspections_from(InspectionNo(0))
-            .filter(|inspection| inspection.equipment == *equipment)
-            .last()
-    })
+/// An inspection as it was found.
+enum Found {
+    Open(Arc<Inspection>),
+    Closed((Inspection, Course)),
 }
 
 fn encode(ledger: &Ledger, inspection: &Inspection, detail: View) -> pb::Inspection {

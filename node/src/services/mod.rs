@@ -1,6 +1,7 @@
 //! The gRPC services that port operators, terminal systems, devices, auditors and SREs call. No rule of screening is here:
 //! requests become commands, outcomes and views become answers.
 
+mod archive;
 mod attach;
 mod cluster;
 mod inspections;
@@ -219,6 +220,7 @@ fn failed_read(error: &portcullis_consensus::ReadError) -> Status {
     let reason = match error {
         ReadError::NoQuorum { .. } => "NO_QUORUM",
         ReadError::NotHere { .. } => "ENTRY_NOT_HERE",
+        ReadError::IndexBehind { .. } => "INDEX_NOT_READY",
         ReadError::Stopped => "NODE_STOPPED",
         ReadError::Storage(_) => return portcullis_wire::status::internal(&error.to_string()),
     };

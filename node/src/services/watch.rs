@@ -1,13 +1,16 @@
 //! Following the decision log as events, from a resume token, with bookmarks when nothing happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
+use portcullis_consensus::View;
 use portcullis_domain::codec;
-use portcullis_domain::event::Leaf;
-use portcullis_domain::id::EntryNo;
+use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::event::{Event, Leaf};
+use portcullis_domain::id::{EntryNo, InspectionNo};
 use portcullis_proto::v1 as pb;
-use portcullis_wire::watch::WatchFrom;
+use portcullis_wire::watch::{WatchFilter, WatchFrom};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tonic::Status;
@@ -18,9 +21,11 @@ use super::Gateway;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(1);
 /// Events that may wait for a watcher.
 const WAITING: usize = 64;
+/// Visits of one container that are asked of the index at once.
+const VISITS: usize = 500;
 
 impl Gateway {
-    pub(super) fn follow_events(
+    pub(super) async fn follow_events(
         &self,
         request: pb::WatchRequest,
     ) -> Result<impl Stream<Item = Result<pb::WatchResponse, Status>> + Send + use<>, Status> {
@@ -34,7 +39,8 @@ impl Gateway {
             );
             super::full("TOO_MANY_WATCHERS", &detail)
         })?;
-        let size = self.inner.consensus.view().log_size;
+        let view = self.inner.consensus.view();
+        let size = view.log_size;
         let start = match from {
             WatchFrom::Entry(entry) if entry.0 > size => {
                 return Err(portcullis_wire::status::beyond_head(entry.0, size));
@@ -44,7 +50,7 @@ impl Gateway {
         };
 
         let conditions = filter.conditions();
-        let consensus = self.inner.consensus.clone();
+        let mut visits = self.visits(&view, &filter, from).await?;
         let port_time = self.inner.port_time;
         let leaves = self.inner.consensus.follow(start).map(Item::Leaf);
         let ticks = IntervalStream::new(tokio::time::interval(BOOKMARK_EVERY)).map(|_| Item::Tick);
@@ -59,12 +65,16 @@ impl Gateway {
                     next = entry + 1;
                     match codec::from_bytes::<Leaf>(&bytes) {
                         Ok(leaf) => {
-                            let view = consensus.view();
-                            let wanted = filter.matches(&leaf.event, |no| {
-                                view.ledger
-                                    .inspection(no)
-                                    .map(|inspection| inspection.equipment.clone())
-                            });
+                            if let Event::Announced {
+                                inspection,
+                                announcement,
+                                ..
+                            } = &leaf.event
+                                && filter.containers().any(|wanted| *wanted == announcement.equipment)
+                            {
+                                visits.insert(*inspection, announcement.equipment.clone());
+                            }
+                            let wanted = filter.matches(&leaf.event, |no| visits.get(&no).cloned());
                             wanted.then(|| {
                                 let event = portcullis_wire::event::encode_event(EntryNo(entry), &leaf);
                                 Ok(pb::watch_response::Item::Event(event))
@@ -95,6 +105,39 @@ impl Gateway {
             events,
             self.inner.config.limits.stream_idle,
         )))
+    }
+}
+
+impl Gateway {
+    /// The inspections of the containers that a watch asks for, as far as their events may come without naming them. Those
+    /// to come are learned from their announcements.
+    async fn visits(
+        &self,
+        view: &View,
+        filter: &WatchFilter,
+        from: WatchFrom,
+    ) -> Result<BTreeMap<InspectionNo, EquipmentId>, Status> {
+        let mut visits = BTreeMap::new();
+        for container in filter.containers() {
+            let mut after = 0;
+            loop {
+                // What is closed has no more events: a watch of what is to come needs the open one only.
+                let numbers = match from {
+                    WatchFrom::Now => {
+                        let open = view.ledger.open_inspection(container).map(|open| open.no.0);
+                        open.filter(|no| *no >= after).into_iter().collect()
+                    }
+                    WatchFrom::Entry(_) => {
+                        let visits = self.inner.consensus.inspections_of_container(container, after, VISITS);
+                        visits.await.map_err(|error| super::failed_read(&error))?
+                    }
+                };
+                let Some(last) = numbers.last() else { break };
+                after = last + 1;
+                visits.extend(numbers.iter().map(|no| (InspectionNo(*no), container.clone())));
+            }
+        }
+        Ok(visits)
     }
 }
 

@@ -56,6 +56,11 @@ impl WatchFilter {
         ])
     }
 
+    /// The containers that are asked for by their ids.
+    pub fn containers(&self) -> impl Iterator<Item = &EquipmentId> {
+        self.equipment.iter()
+    }
+
     /// Whether an event is wanted. `equipment_of` knows the container of an inspection, where the event does not name it.
     pub fn matches(&self, event: &Event, equipment_of: impl Fn(InspectionNo) -> Option<EquipmentId>) -> bool {
         let subjects = event.subjects();
@@ -135,6 +140,8 @@ pub struct ListQuery {
     stages: BTreeSet<i32>,
     terminal: Option<TerminalId>,
     prefix: String,
+    /// Closed inspections are wanted, instead of open ones.
+    pub closed: bool,
     /// How many at most.
     pub page_size: usize,
     /// Only those after this one.
@@ -178,6 +185,11 @@ pub fn decode_list(request: pb::ListInspectionsRequest, cluster: ClusterId) -> R
     })?
     .into_iter()
     .collect();
+    let closed = stages.contains(&(pb::Stage::Departed as i32));
+    if closed && stages.len() > 1 {
+        let why = "DEPARTED cannot be asked for together with other stages; list twice";
+        return Err(InvalidField::new("stages", why).into());
+    }
     let terminal = match request.terminal.as_str() {
         "" => None,
         text => Some(invalid::parse("terminal", text)?),
@@ -203,6 +215,7 @@ pub fn decode_list(request: pb::ListInspectionsRequest, cluster: ClusterId) -> R
         stages,
         terminal,
         prefix,
+        closed,
         page_size,
         after,
         view: decode_view(request.view, View::Basic),
@@ -360,6 +373,23 @@ mod tests {
             terminal: "elsewhere".into(),
             ..nothing()
         }));
+    }
+
+    #[test]
+    fn closed_inspections_are_listed_by_themselves() {
+        let list = |stages: &[pb::Stage]| {
+            let stages = stages.iter().map(|stage| *stage as i32).collect();
+            let request = pb::ListInspectionsRequest {
+                stages,
+                ..Default::default()
+            };
+            decode_list(request, CLUSTER).map(|query| query.closed)
+        };
+        assert_eq!(list(&[]), Ok(false));
+        assert_eq!(list(&[pb::Stage::Held, pb::Stage::Queued]), Ok(false));
+        assert_eq!(list(&[pb::Stage::Departed]), Ok(true));
+        let mixed = list(&[pb::Stage::Held, pb::Stage::Departed]);
+        assert!(matches!(mixed, Err(Unusable::Field(invalid)) if invalid.field == "stages"));
     }
 
     #[test]
