@@ -535,8 +535,7 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
     if let Some(file) = file {
         replica.set_current_snapshot(content.meta(), file);
     }
-    let machine = Machine::new(Arc::clone(&replica), content)
-        .map_err(|error| OpenError::Restore(error.to_string()))?;
+    let machine = Machine::new(Arc::clone(&replica), content).map_err(|error| OpenError::Restore(error.to_string()))?;
     Ok(Files {
         home,
         log,

@@ -70,8 +70,8 @@ impl Courses {
         let mut batch = StateBatch::default();
         let (mut touched, mut closed) = (BTreeSet::new(), Vec::new());
         for (entry, leaf) in entries {
-            let leaf = ledger::leaf(leaf)
-                .map_err(|error| invalid(format!("entry {entry} of the decision log: {error}")))?;
+            let leaf =
+                ledger::leaf(leaf).map_err(|error| invalid(format!("entry {entry} of the decision log: {error}")))?;
             if entry.is_multiple_of(LEAVES) {
                 batch.puts.push((numbered(time_prefix(leaf.at), *entry), Vec::new()));
             }

@@ -133,7 +133,11 @@ impl Index {
                 ),
             )
         })?;
-        tracing::info!(ms = since.elapsed().as_millis(), entries = indexed, "the index store is open");
+        tracing::info!(
+            ms = since.elapsed().as_millis(),
+            entries = indexed,
+            "the index store is open"
+        );
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
         self.durable.send_replace(checkpoint);
         self.indexed.send_replace(Some(indexed));
@@ -286,7 +290,9 @@ impl Index {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Index")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 

@@ -113,7 +113,8 @@ impl Consensus {
                 return Ok(next);
             }
             for (entry, leaf) in entries {
-                let leaf = ledger::leaf(&leaf).map_err(|error| ReadError::Storage(format!("entry {entry}: {error}")))?;
+                let leaf =
+                    ledger::leaf(&leaf).map_err(|error| ReadError::Storage(format!("entry {entry}: {error}")))?;
                 if leaf.at >= at {
                     return Ok(entry);
                 }

@@ -31,7 +31,10 @@ impl Gateway {
         let entries = consensus.entries_of_inspection(no, 0, COURSE_MAX + 1).await;
         let entries = entries.map_err(failed)?;
         if entries.len() > COURSE_MAX {
-            let why = format!("{no} has more than {COURSE_MAX} events; watch from entry {}", entries[0]);
+            let why = format!(
+                "{no} has more than {COURSE_MAX} events; watch from entry {}",
+                entries[0]
+            );
             return Err(portcullis_wire::status::internal(&why));
         }
         let mut course = Vec::with_capacity(entries.len());

@@ -118,7 +118,9 @@ impl InspectionService for Gateway {
             let more = found.len() > query.page_size;
             found.truncate(query.page_size);
             let more_after = found.last().filter(|_| more).map(|last| last.no);
-            let found = found.into_iter().map(|inspection| encode(ledger, inspection, query.view));
+            let found = found
+                .into_iter()
+                .map(|inspection| encode(ledger, inspection, query.view));
             (found.collect(), more_after)
         };
         let next_page_token = more_after.map_or_else(String::new, |last| {

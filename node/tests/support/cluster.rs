@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) channel: Channel,
+    /// Where it keeps everything.
+    pub(crate) folder: PathBuf,
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
@@ -91,6 +93,7 @@ impl Cluster {
             let mut node = Node {
                 address: *address,
                 channel: channel(*address),
+                folder: folder.join("data"),
                 config: path,
                 log: folder.join("log.txt"),
                 child: None,

@@ -100,7 +100,11 @@ impl Node {
 
 fn half_byte(key: &RequestKey, depth: usize) -> usize {
     let byte = key[depth / 2];
-    usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
+    usize::from(if depth.is_multiple_of(2) {
+        byte >> 4
+    } else {
+        byte & 0x0f
+    })
 }
 
 /// The number of keys and the keys in order.

@@ -9,9 +9,7 @@ use super::answers::Answered;
 use super::spent::{RequestKey, Spent};
 use crate::codec::{Canonical, CodecError, Reader, canonical};
 use crate::equipment::EquipmentId;
-use crate::id::{
-    ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp,
-};
+use crate::id::{ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp};
 use crate::inspection::Inspection;
 use crate::lane::Lane;
 use crate::manifest::Party;
