@@ -167,20 +167,22 @@ impl Index {
                 let (kept, written) = self.step(consensus, replica, stop, courses, &view).await?;
                 courses = kept;
                 let Some(checkpoint) = written else { break };
-                let unflushed = unflushed.get_or_insert_with(|| Unflushed {
+                let sum = unflushed.get_or_insert_with(|| Unflushed {
                     checkpoint: None,
                     since: Instant::now(),
                     entries: 0,
                 });
-                unflushed.checkpoint = checkpoint.or(unflushed.checkpoint);
-                unflushed.entries += self.indexed() - from;
+                sum.checkpoint = checkpoint.or(sum.checkpoint);
+                sum.entries += self.indexed() - from;
+                // Also while the store is made again from number 0, so that it goes on from there after the next start.
+                if let Some(due) = unflushed.take_if(|sum| sum.entries >= FLUSH_ENTRIES) {
+                    self.flush(replica, due).await?;
+                }
                 if checkpoint.is_some() {
                     break;
                 }
             }
-            if let Some(due) =
-                unflushed.take_if(|some| some.entries >= FLUSH_ENTRIES || some.since.elapsed() >= FLUSH_AFTER)
-            {
+            if let Some(due) = unflushed.take_if(|sum| sum.since.elapsed() >= FLUSH_AFTER) {
                 self.flush(replica, due).await?;
             }
             tokio::time::sleep(REST).await;
