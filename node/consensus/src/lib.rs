@@ -10,18 +10,22 @@
 //! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
 //! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
-//! | `log_store`, `record`, `proposal`, `types` | the Raft log |
+//! | `log/`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
 //! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agreement;
+#[doc(hidden)]
+pub mod bench_support;
 mod blobs;
 mod blocking;
 mod bundle;
 mod bundles;
 mod chunks;
 mod consensus;
+#[cfg(test)]
+mod crashing_disk;
 mod disk;
 mod entries;
 mod errors;
@@ -35,7 +39,7 @@ mod home;
 mod index;
 mod leadership;
 mod ledger;
-mod log_store;
+mod log;
 mod machine;
 mod merkle;
 mod network;
@@ -70,14 +74,14 @@ pub use agreement::Agreement;
 pub use blobs::BLOB_BYTES;
 pub use blocking::Blocking;
 pub use consensus::Consensus;
-pub use disk::{Disk, DiskFile, StdDisk};
+pub use disk::{Disk, DiskFile, RandomAccess, StdDisk};
 pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
 pub use history::{HistoryError, HistoryReader, HistoryWriter};
 pub use holding::Holding;
 pub use home::{FORMAT, HomeError, cluster_of};
 pub use index::OpenStore;
 pub use leadership::Leadership;
-pub use log_store::LogSettings;
+pub use log::LogSettings;
 pub use peers::{Connector, MESSAGE_BYTES, tcp_connector, tuned};
 pub use read::Consistency;
 pub use replica::View;
