@@ -52,7 +52,6 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
 /// Libraries that may appear in one place only.
 const CONFINED: &[(&str, &str)] = &[
     ("openraft", "node/consensus"),
-    ("raft-log", "node/consensus"),
     ("sled", "node/consensus"),
     ("ractor", "actors"),
 ];

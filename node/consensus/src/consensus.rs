@@ -6,7 +6,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use crate::home::{Home, HomeError};
 use crate::index::Index;
 use crate::leadership::{self, Leadership, Raft};
 use crate::ledger::{Command, Digest, Outcome};
-use crate::log_store::{LogSettings, LogStore};
+use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::peers::{Connector, Peers};
@@ -41,8 +40,6 @@ use crate::types::Member;
 
 /// How long shutting down waits for its tasks.
 const SHUTDOWN: Duration = Duration::from_secs(10);
-/// How long opening waits for the lock of the Raft log.
-const LOCKED: Duration = Duration::from_secs(5);
 
 /// The replicated core of one node. Clones are cheap and mean the same node.
 #[derive(Clone)]
@@ -67,8 +64,20 @@ struct Inner {
     leadership: watch::Receiver<Leadership>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    /// What another process may use once this node has shut down.
-    held: Mutex<Option<(Home, LogStore)>>,
+    held: Mutex<Option<Held>>,
+}
+
+/// What another process may use once this node has shut down.
+struct Held {
+    log: LogStore,
+    _home: Home,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Others may still hold the log; its writer must be gone before the lock of the folder is.
+        self.log.end();
+    }
 }
 
 impl fmt::Debug for Consensus {
@@ -160,7 +169,7 @@ impl Consensus {
                 leadership,
                 stop: stop.clone(),
                 tasks: tasks.clone(),
-                held: Mutex::new(Some((home, log))),
+                held: Mutex::new(Some(Held { log, _home: home })),
             }),
         };
         {
@@ -369,7 +378,12 @@ impl Consensus {
         }
         self.inner.index.close();
         let held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(held);
+        if let Some(held) = held
+            && timeout_at(deadline, held.log.close()).await.is_err()
+        {
+            tracing::warn!("the Raft log did not close in time; its folder stays locked until the process ends");
+            std::mem::forget(held);
+        }
     }
 
     pub(crate) fn lease(&self) -> Duration {
@@ -418,7 +432,7 @@ impl Consensus {
 
     pub(crate) fn raft_bytes(&self) -> u64 {
         let held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().map_or(0, |(_, log)| log.disk_bytes())
+        held.as_ref().map_or(0, |held| held.log.disk_bytes())
     }
 }
 
@@ -473,20 +487,6 @@ struct Files {
     replica: Arc<Replica>,
 }
 
-/// Opens the Raft log. An instance that was dropped in this process may hold its lock for a moment longer.
-fn open_log(folder: &Path, settings: &LogSettings) -> Result<LogStore, OpenError> {
-    let until = std::time::Instant::now() + LOCKED;
-    loop {
-        match LogStore::open(folder, settings) {
-            Ok(log) => return Ok(log),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && std::time::Instant::now() < until => {
-                std::thread::sleep(LOCKED / 50);
-            }
-            Err(error) => return Err(OpenError::of_log(folder.to_owned(), error)),
-        }
-    }
-}
-
 fn open_files(settings: &Settings) -> Result<Files, OpenError> {
     let disk = &settings.disk;
     let home = Home::open(disk, &settings.folder, settings.cluster, settings.node)?;
@@ -498,7 +498,8 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         folder: home.bundles(),
         source,
     })?;
-    let log = open_log(&home.raft(), &settings.log)?;
+    let log = LogStore::open(disk, &home.raft(), &settings.log, settings.blocking);
+    let log = log.map_err(|error| OpenError::of_log(home.raft(), error))?;
     let purged = log.purged().map_err(|source| OpenError::LogIo {
         folder: home.raft(),
         source,

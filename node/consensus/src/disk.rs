@@ -1,12 +1,14 @@
 //! The seam between this crate and the file system.
 //!
-//! Snapshots, bundles and meta files go through [`Disk`], so that a simulation can lose what was not fsynced. The Raft log
-//! and sled do their own I/O.
+//! The Raft log, snapshots, bundles and meta files go through [`Disk`], so that a simulation can lose what was not fsynced.
+//! Only sled does its own I/O.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The few operations that durable files need. Calls block.
@@ -25,6 +27,8 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn exists(&self, path: &Path) -> bool;
     /// A new, empty file; an old one of that name is replaced.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading and writing in place; an empty one is made when there is none.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn RandomAccess>>;
     /// Gives a file its final name, replacing what had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -58,6 +62,16 @@ pub trait DiskFile: Send {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Returns when everything written is durable.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file that is read and written in place, also by several threads. It stays usable when its name is changed or removed.
+pub trait RandomAccess: Send + Sync {
+    /// Up to `length` bytes from `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Writes all bytes at `offset`. The file grows when they reach behind its end.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when everything written is durable, with the length that is needed to read it.
+    fn sync_data(&self) -> io::Result<()>;
 }
 
 /// Ending of files that are not finished; they are removed at start.
@@ -116,6 +130,16 @@ impl Disk for StdDisk {
         Ok(Box::new(File::create(path)?))
     }
 
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn RandomAccess>> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        Ok(Arc::new(file))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -136,5 +160,30 @@ impl DiskFile for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+impl RandomAccess for File {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match FileExt::read_at(self, &mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
     }
 }

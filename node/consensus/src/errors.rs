@@ -22,15 +22,6 @@ pub enum OpenError {
          node from the cluster and add a new one with a new id"
     )]
     NeededSnapshot(#[source] SnapshotError),
-    /// Something else holds the lock of the Raft log.
-    #[error(
-        "the Raft log in {folder} is in use by another process, or by an instance in this process that has not ended; stop it \
-         and start again"
-    )]
-    LogInUse {
-        /// Where it is.
-        folder: PathBuf,
-    },
     /// The file system refuses the Raft log; nothing says that it is damaged.
     #[error(
         "the Raft log in {folder} cannot be opened: {source}; check the disk, its free space and the permissions of the \
@@ -58,13 +49,21 @@ pub enum OpenError {
     },
     /// The Raft log cannot be read.
     #[error(
-        "the Raft log in {folder} is damaged: {source}; an unfinished record at its very end would have been cut off, this is \
+        "the Raft log in {folder} is damaged: {source}; a write that a crash left unfinished would have been cut off, this is \
          something else; do not repair it by hand: remove this node from the cluster and add a new one with a new id"
     )]
     Log {
         /// Where it is.
         folder: PathBuf,
         /// What is wrong.
+        source: io::Error,
+    },
+    /// The Raft log is whole and not for this program.
+    #[error("the Raft log in {folder} is not for this program: {source}")]
+    LogForeign {
+        /// Where it is.
+        folder: PathBuf,
+        /// What is wrong, and what to do.
         source: io::Error,
     },
     /// The decision log's folder cannot be read.
@@ -170,13 +169,9 @@ fn advice(retry_after: Duration) -> String {
 impl OpenError {
     /// What a failure to open the Raft log means.
     pub(crate) fn of_log(folder: PathBuf, source: io::Error) -> Self {
-        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof, WouldBlock};
         match source.kind() {
-            WouldBlock => OpenError::LogInUse { folder },
-            // The log calls records that do not fit each other an invalid input.
-            InvalidData | InvalidInput | UnexpectedEof if source.raw_os_error().is_none() => {
-                OpenError::Log { folder, source }
-            }
+            io::ErrorKind::InvalidData => OpenError::Log { folder, source },
+            io::ErrorKind::Unsupported if source.raw_os_error().is_none() => OpenError::LogForeign { folder, source },
             _ => OpenError::LogIo { folder, source },
         }
     }
@@ -282,12 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_in_use_a_damaged_log_and_a_failing_disk_are_told_apart() {
+    fn a_damaged_log_and_a_failing_disk_are_told_apart() {
         let of = |source: io::Error| OpenError::of_log(PathBuf::from("raft"), source);
-        let in_use = of(io::ErrorKind::WouldBlock.into());
-        assert!(matches!(in_use, OpenError::LogInUse { .. }));
         let damaged = of(io::Error::new(io::ErrorKind::InvalidData, "checksum"));
         assert!(damaged.to_string().contains("is damaged"), "{damaged}");
+        let newer = of(io::Error::new(io::ErrorKind::Unsupported, "format 9"));
+        assert!(newer.to_string().contains("not for this program: format 9"), "{newer}");
         let full = of(io::ErrorKind::StorageFull.into());
         assert!(full.to_string().contains("free space"), "{full}");
     }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::disk::{Disk, DiskFile, StdDisk};
+use crate::disk::{Disk, DiskFile, RandomAccess, StdDisk};
 
 /// What it refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,9 @@ impl Disk for FaultyDisk {
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(FaultyFile(*self, StdDisk.create(path)?)))
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn RandomAccess>> {
+        StdDisk.open(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.allow(Operation::Rename)?;

@@ -3,7 +3,7 @@
 //! ```text
 //! meta/node   text: format version, cluster id, node id; written once
 //! LOCK        locked as long as the process runs
-//! raft/       log and vote
+//! raft/       log and vote: <number>.log, and <number>.spare to be used again
 //! snap/       <index>.snap
 //! tlog/       <number>.bundle, the decision log
 //! blobs/      raw readings by digest
@@ -64,7 +64,7 @@ pub enum HomeError {
     },
     /// The folder was written by a newer version of the program.
     #[error(
-        "{folder} has format {found}, this program reads formats up to {FORMAT}; start the newer version of the program \
+        "{folder} has format {found}, this program reads format {FORMAT} only; start the newer version of the program \
          that wrote it"
     )]
     NewerFormat {
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_and_a_damaged_meta_file_are_refused() {
+    fn another_format_and_a_damaged_meta_file_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         drop(open(folder.path(), OURS, 1).unwrap());
         let file = folder.path().join("meta/node");

@@ -11,12 +11,14 @@
 //! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
 //! | `index`, `course`, `recheck` | what is found by what; is the replica what it was |
-//! | `log_store`, `record`, `proposal`, `types` | the Raft log |
+//! | `log/`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
 //! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agreement;
+#[doc(hidden)]
+pub mod bench_support;
 mod blobs;
 mod blocking;
 mod bundle;
@@ -24,6 +26,8 @@ mod bundles;
 mod chunks;
 mod consensus;
 mod course;
+#[cfg(test)]
+mod crashing_disk;
 mod disk;
 mod entries;
 mod errors;
@@ -37,8 +41,8 @@ mod home;
 mod index;
 mod leadership;
 mod ledger;
-mod log_store;
 mod lookup;
+mod log;
 mod machine;
 mod merkle;
 mod network;
@@ -74,14 +78,14 @@ pub use agreement::Agreement;
 pub use blobs::BLOB_BYTES;
 pub use blocking::Blocking;
 pub use consensus::Consensus;
-pub use disk::{Disk, DiskFile, StdDisk};
+pub use disk::{Disk, DiskFile, RandomAccess, StdDisk};
 pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
 pub use history::{HistoryError, HistoryReader, HistoryWriter};
 pub use holding::Holding;
 pub use home::{FORMAT, HomeError, cluster_of};
 pub use index::OpenStore;
 pub use leadership::Leadership;
-pub use log_store::LogSettings;
+pub use log::LogSettings;
 pub use peers::{Connector, MESSAGE_BYTES, tcp_connector, tuned};
 pub use read::Consistency;
 pub use replica::View;

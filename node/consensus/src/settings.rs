@@ -12,7 +12,7 @@ use crate::disk::{Disk, StdDisk};
 use crate::errors::OpenError;
 use crate::index::{OpenStore, open_sled};
 use crate::ledger::ClusterId;
-use crate::log_store::LogSettings;
+use crate::log::LogSettings;
 use crate::types::Clock;
 
 /// Heartbeats and elections, in real time.
@@ -81,7 +81,7 @@ pub struct Settings {
     pub patience: Duration,
     /// Commands that may wait or be on their way on this node; more are refused.
     pub queue: usize,
-    /// Where snapshots, bundles, blobs and meta files are.
+    /// Where everything but sled is kept.
     pub disk: Arc<dyn Disk>,
     /// Where blocking work is run.
     pub blocking: Blocking,

@@ -7,9 +7,9 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
 use crate::blocking::Blocking;
-use crate::disk::StdDisk;
+use crate::disk::{Disk, StdDisk};
 use crate::ledger::ClusterId;
-use crate::log_store::{LogSettings, LogStore};
+use crate::log::{LogSettings, LogStore};
 use crate::machine::Machine;
 use crate::replica::{Replica, View};
 use crate::snapshot::Content;
@@ -27,8 +27,8 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
             std::fs::create_dir(&path).unwrap();
             path
         };
-        let log = LogStore::open(&path("raft"), &LogSettings::default()).unwrap();
-        let disk = Arc::new(StdDisk);
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let log = LogStore::open(&disk, &path("raft"), &LogSettings::default(), Blocking::Threads).unwrap();
         let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
         let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
         let content = Content::empty();

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use portcullis_consensus::{
-    Agreement, Consensus, Consistency, Disk, DiskFile, Member, OpenError, ProposeError, ReadError, Reason, Settings,
-    StdDisk, tcp_connector,
+    Agreement, Consensus, Consistency, Disk, DiskFile, Member, OpenError, ProposeError, RandomAccess, ReadError,
+    Reason, Settings, StdDisk, tcp_connector,
 };
 use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
 use portcullis_domain::id::{BootId, ClusterId, NodeId, Timestamp};
@@ -772,6 +772,9 @@ impl Disk for FailingDisk {
             true => Err(io::Error::other("input/output error")),
             false => self.disk.create(path),
         }
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn RandomAccess>> {
+        self.disk.open(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)
