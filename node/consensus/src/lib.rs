@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
 //! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `lookup`, `blobs`, `agreement` | what one can do with it |
-//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
+//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks`, `purge` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
 //! | `index`, `course`, `recheck` | what is found by what; is the replica what it was |
 //! | `log/`, `record`, `proposal`, `types` | the Raft log |
@@ -49,6 +49,7 @@ mod network;
 mod peers;
 mod proposal;
 mod proposer;
+mod purge;
 mod read;
 mod recheck;
 mod record;

@@ -53,6 +53,8 @@ pub(crate) struct Replica {
     pub(crate) fatal: watch::Sender<Option<String>>,
     /// Head of the decision log where this process began: at the snapshot that it started from or was given.
     origin: Mutex<Frontier>,
+    /// Raft index of the newest snapshot that was taken here since the start; 0 before the first.
+    pub(crate) taken: watch::Sender<u64>,
     roots: Mutex<Roots>,
     current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
 }
@@ -68,6 +70,7 @@ impl Replica {
             blocking,
             fatal: watch::channel(None).0,
             origin: Mutex::default(),
+            taken: watch::channel(0).0,
             roots: Mutex::default(),
             current: Mutex::default(),
         };
