@@ -32,6 +32,7 @@ use crate::machine::Machine;
 use crate::network::Network;
 use crate::peers::{Connector, Peers};
 use crate::proposer::Proposer;
+use crate::purge;
 use crate::replica::{Replica, View};
 use crate::settings::Settings;
 use crate::snapshot::Content;
@@ -173,6 +174,8 @@ impl Consensus {
                 Ok(())
             });
         }
+        let purging = purge::run(raft.clone(), Arc::clone(&replica), settings.keep_entries, stop.clone());
+        spawn(&tasks, &replica, "purging the Raft log", purging);
         spawn(&tasks, &replica, "fetching bundles", fetcher.run(stop.clone()));
         let indexing = Arc::clone(consensus.index()).run(consensus.clone(), stop.clone());
         spawn(&tasks, &replica, "indexing the decision log", indexing);

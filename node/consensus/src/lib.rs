@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
 //! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `index`, `blobs`, `agreement` | what one can do with it |
-//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks` | state: applied, shown, kept |
+//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks`, `purge` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
 //! | `log_store`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
@@ -42,6 +42,7 @@ mod network;
 mod peers;
 mod proposal;
 mod proposer;
+mod purge;
 mod read;
 mod record;
 mod remedy;

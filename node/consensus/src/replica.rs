@@ -50,6 +50,8 @@ pub(crate) struct Replica {
     pub(crate) blocking: Blocking,
     /// Why the node has to stop, once it has to.
     pub(crate) fatal: watch::Sender<Option<String>>,
+    /// Raft index of the newest snapshot that was taken here since the start; 0 before the first.
+    pub(crate) taken: watch::Sender<u64>,
     roots: Mutex<Roots>,
     current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
 }
@@ -64,6 +66,7 @@ impl Replica {
             snapshots,
             blocking,
             fatal: watch::channel(None).0,
+            taken: watch::channel(0).0,
             roots: Mutex::default(),
             current: Mutex::default(),
         };

@@ -74,8 +74,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// A snapshot is taken after this many Raft entries.
     pub snapshot_every: u64,
-    /// Raft entries kept behind a snapshot, so that a short absence needs no snapshot. Raised to 5/4 of `snapshot_every` when
-    /// it is less: the log has to reach back to the snapshot before the newest, in case the disk loses that one.
+    /// Raft entries kept at least behind a snapshot, so that a short absence needs no snapshot. The log also always reaches
+    /// back to the snapshot before the newest, in case the disk loses that one.
     pub keep_entries: u64,
     /// How long a proposal waits for its outcome unless it says otherwise.
     pub patience: Duration,
@@ -130,9 +130,6 @@ impl Settings {
                 "heartbeat, snapshot_every and queue must be above zero".to_owned(),
             ));
         }
-        let keep_entries = self
-            .keep_entries
-            .max(self.snapshot_every.saturating_add(self.snapshot_every / 4));
         // Entries count as heartbeats if that cannot make a follower wait too long.
         let tick = (heartbeat * 13 / 64).max(1);
         let suppress = election_min > 2 * heartbeat + tick;
@@ -151,12 +148,11 @@ impl Settings {
             quorum_loss_probe_interval: Some(2 * election_max),
             max_payload_entries: 1024,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
-            max_in_snapshot_log_to_keep: keep_entries,
-            replication_lag_threshold: self.snapshot_every.saturating_add(keep_entries).saturating_mul(4),
-            // A purge costs a record in the log, so not for each entry.
-            purge_batch_size: (keep_entries / 4).clamp(1, 256),
-            // The default of 200 ms would send a large snapshot again and again.
-            install_snapshot_timeout: 60_000,
+            // Entries are removed by `purge`.
+            max_in_snapshot_log_to_keep: u64::MAX,
+            replication_lag_threshold: self.snapshot_every.saturating_add(self.keep_entries).saturating_mul(4),
+            // How long the receiver of a snapshot may be silent (it speaks each second), not how long it may take.
+            install_snapshot_timeout: 20_000,
             backoff: "10ms 20ms ...200ms".to_owned(),
             ..Config::default()
         }

@@ -14,6 +14,8 @@ use crate::types::LogId;
 
 /// Snapshots that stay on disk.
 const KEPT: usize = 2;
+/// Ending of a snapshot.
+const SUFFIX: &str = ".snap";
 /// Ending of a snapshot that was found damaged and set aside.
 const DAMAGED: &str = ".damaged";
 
@@ -120,6 +122,13 @@ impl Snapshots {
         Ok(newest)
     }
 
+    /// Raft index of the newest snapshot on disk that is older than this one.
+    pub(crate) fn before(&self, index: u64) -> io::Result<Option<u64>> {
+        let names = self.names()?;
+        let indexes = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok());
+        Ok(indexes.filter(|older| *older < index).max())
+    }
+
     /// Gives damaged snapshots another name: they are not tried again, and do not count among those that are kept.
     pub(crate) fn set_aside(&self, damaged: &[SnapshotError]) -> io::Result<()> {
         for error in damaged {
@@ -201,12 +210,13 @@ impl Snapshots {
     }
 
     fn path(&self, last: Option<LogId>) -> PathBuf {
-        self.folder.join(format!("{:020}.snap", last.map_or(0, |id| id.index)))
+        self.folder
+            .join(format!("{:020}{SUFFIX}", last.map_or(0, |id| id.index)))
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = self.disk.list(&self.folder)?;
-        names.retain(|name| name.ends_with(".snap"));
+        names.retain(|name| name.ends_with(SUFFIX));
         Ok(names)
     }
 
@@ -318,6 +328,8 @@ mod tests {
         assert!(snapshots.newest().unwrap().snapshot.is_none());
         let before = snapshots.write(&content(5)).unwrap();
         let newest = snapshots.write(&content(9)).unwrap();
+        assert_eq!(snapshots.before(9).unwrap(), Some(5));
+        assert_eq!(snapshots.before(5).unwrap(), None);
         let whole = std::fs::read(&newest.path).unwrap();
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 1;

@@ -216,6 +216,53 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
     check_entries(&mended.consensus, &history.1).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_right_after_a_received_snapshot_got_its_name_goes_on_from_it() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let away = (leader + 1) % 3;
+    propose_ups(cluster.at(leader), 0..100).await;
+    cluster.kill(away).await;
+    for round in 1..90 {
+        propose_ups(cluster.at(leader), round * 100..(round + 1) * 100).await;
+    }
+    let view = cluster.at(leader).view();
+    eventually("a newer snapshot is taken", || {
+        cluster
+            .at(leader)
+            .status()
+            .snapshot
+            .filter(|index| index + 45 > view.raft_index)
+    })
+    .await;
+    // What an installation leaves when it ends there: the Raft log still has what was before.
+    let snapshot = newest(&cluster.folder(leader).join("snap"));
+    let place = cluster.folder(away).join("snap").join(snapshot.file_name().unwrap());
+    std::fs::copy(&snapshot, place).unwrap();
+    // Alone, so that nobody sends it anything.
+    let others: Vec<usize> = (0..3).filter(|at| *at != away).collect();
+    for at in &others {
+        cluster.kill(*at).await;
+    }
+    cluster.start(away).await;
+    assert!(cluster.at(away).view().log_size > 4096);
+    assert_eq!(cluster.at(away).holding().missing, cluster.at(away).holding().bundles);
+    for at in others {
+        cluster.start(at).await;
+    }
+    cluster.leader().await;
+    eventually("it has caught up", || {
+        (cluster.at(away).view().log_size >= view.log_size).then_some(())
+    })
+    .await;
+    eventually("it holds everything", || {
+        cluster.at(away).holding().is_whole().then_some(())
+    })
+    .await;
+    cluster.same_everywhere(away).await;
+    assert_eq!(all_entries(cluster.at(away)).await.len() as u64, view.log_size);
+}
+
 /// A call to node 1 of the cluster, as node 2 would make it.
 fn call<T>(message: T) -> tonic::Request<T> {
     let mut call = tonic::Request::new(message);
