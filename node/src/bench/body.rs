@@ -68,7 +68,6 @@ impl Series {
     }
 
     /// The request id of the request of this number.
-    #[cfg(test)]
     pub(super) fn request_id(number: u64) -> String {
         format!("{number:0width$}", width = NUMBER.len())
     }

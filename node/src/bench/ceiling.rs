@@ -149,7 +149,9 @@ impl Exchange for Mirrored {
 pub(super) async fn run(bed: &mut Bed, args: &CeilingArgs) -> anyhow::Result<Report> {
     bed.expect(2 * args.clients.len() as u64);
     let mut report = Report::new(bed.machine.clone());
-    report.rows = rows(bed, &args.clients, args.connections, &args.pace).await?;
+    report
+        .rows
+        .push(rows(bed, &args.clients, args.connections, &args.pace).await?);
     Ok(report)
 }
 

@@ -21,6 +21,7 @@ use crate::cli::{ClientArgs, CommitArgs, Global, PaceArgs};
 /// One write of its own, by a unary call.
 pub(super) struct Write {
     kind: Kind,
+    pub(super) series: Series,
     template: Template,
     next: Cell<u64>,
 }
@@ -31,12 +32,18 @@ impl Write {
         let series = Series::random();
         Self {
             kind,
+            series,
             template: match kind {
                 Kind::Portcullis => Template::new(&series.announce(), series),
                 Kind::Etcd => Template::new(&series.put(), series),
             },
             next: Cell::new(0),
         }
+    }
+
+    /// The next request with its number.
+    pub(super) fn numbered(&self) -> (u64, Bytes) {
+        (self.next.get(), self.next())
     }
 }
 
@@ -105,7 +112,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &CommitArgs) -> an
         if let [ours, other] = &rows[..] {
             report.ratios.push(Ratio::of(ours, other));
         }
-        report.rows.extend(rows);
+        report.rows.push(rows);
     }
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! Processor time of processes, as the kernel counts it.
+//! Processor time and memory of processes, as the kernel counts them.
 
 use std::time::Duration;
 
@@ -19,6 +19,14 @@ pub(super) fn used(pid: u32) -> Option<Duration> {
 /// What this process has used so far.
 pub(super) fn own() -> Option<Duration> {
     used(std::process::id())
+}
+
+/// Memory of a process that is in RAM, 10^6 bytes.
+pub(super) fn resident_mb(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some((kib * 1024.0 / 1e5).round() / 10.0)
 }
 
 /// Processor time before a part of a measurement.

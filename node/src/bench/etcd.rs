@@ -131,3 +131,23 @@ pub(super) async fn status(address: &str) -> Option<pb::StatusResponse> {
     let call = client.status(pb::StatusRequest {});
     Some(tokio::time::timeout(CALL_WITHIN, call).await.ok()?.ok()?.into_inner())
 }
+
+/// Whether all members have the same content, by etcd's own hash of it.
+pub(super) async fn replicas_agree(addresses: impl Iterator<Item = &String>) -> anyhow::Result<bool> {
+    let mut hashes = Vec::new();
+    let mut revision = 0;
+    for address in addresses {
+        let mut client = MaintenanceClient::new(super::grpc::connect(address)?);
+        let answer = client
+            .hash_kv(pb::HashKvRequest { revision })
+            .await
+            .map_err(|status| anyhow::anyhow!("asking etcd for its hash: {status}"))?
+            .into_inner();
+        if revision == 0 {
+            // All at the revision of the first.
+            revision = answer.header.map_or(0, |header| header.revision);
+        }
+        hashes.push(answer.hash);
+    }
+    Ok(hashes.windows(2).all(|pair| pair[0] == pair[1]))
+}

@@ -4,19 +4,27 @@
 mod bed;
 mod body;
 mod ceiling;
+mod closed;
 mod commit;
 mod cpu;
 mod disk;
 mod etcd;
+mod failover;
 mod flow;
 mod grpc;
+mod handover;
+mod inspect;
+mod ledger;
 mod load;
 mod machine;
+mod read;
 mod report;
+mod restart;
 mod submit;
 mod system;
 mod tally;
 mod tied;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -57,6 +65,11 @@ async fn measure(global: &Global, command: BenchCommand) -> anyhow::Result<ExitC
     let dir = match &command {
         BenchCommand::Commit(args) => args.bed.dir.as_deref(),
         BenchCommand::Stream(args) => args.bed.dir.as_deref(),
+        BenchCommand::Read(args) => args.bed.dir.as_deref(),
+        BenchCommand::Failover(args) => args.bed.dir.as_deref(),
+        BenchCommand::Handover(args) => args.bed.dir.as_deref(),
+        BenchCommand::Restart(args) => args.bed.dir.as_deref(),
+        BenchCommand::Inspect(args) => args.dir.as_deref(),
         BenchCommand::Ceiling(args) => args.dir.as_deref(),
         BenchCommand::EchoServer { .. } | BenchCommand::Tied { .. } => None,
     };
@@ -88,7 +101,7 @@ async fn on(bed: &mut Bed, global: &Global, command: &BenchCommand) -> anyhow::R
             let mut report = commit::run(bed, global, args).await?;
             if args.bed.ceilings {
                 let rows = ceiling::rows(bed, &args.clients, args.client.connections, &args.pace).await?;
-                report.rows.extend(rows);
+                report.rows.push(rows);
             }
             Ok(report)
         }
@@ -96,10 +109,15 @@ async fn on(bed: &mut Bed, global: &Global, command: &BenchCommand) -> anyhow::R
             let mut report = submit::run(bed, global, args).await?;
             if args.bed.ceilings {
                 let rows = ceiling::rows(bed, &[args.window], args.streams, &args.pace).await?;
-                report.rows.extend(rows);
+                report.rows.push(rows);
             }
             Ok(report)
         }
+        BenchCommand::Read(args) => read::run(bed, global, args).await,
+        BenchCommand::Failover(args) => failover::run(bed, global, args).await,
+        BenchCommand::Handover(args) => handover::run(bed, global, args).await,
+        BenchCommand::Restart(args) => restart::run(bed, global, args).await,
+        BenchCommand::Inspect(args) => inspect::run(bed, global, args).await,
         BenchCommand::Ceiling(args) => ceiling::run(bed, args).await,
         BenchCommand::EchoServer { .. } | BenchCommand::Tied { .. } => unreachable!("they measure nothing"),
     }

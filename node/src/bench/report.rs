@@ -1,5 +1,7 @@
 //! What a measurement prints: rows, their ratios, and the machine. Field names are part of the command's interface.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -42,6 +44,62 @@ pub(super) struct Ratio {
     pub(super) p99: f64,
 }
 
+/// What is measured of pauses: failovers or hand-overs of one system.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Gaps {
+    pub(super) system: String,
+    pub(super) mode: String,
+    pub(super) rounds: u64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
+    /// Acknowledged writes.
+    pub(super) acked: u64,
+    /// Those of them that are not there at the end.
+    pub(super) acked_lost: u64,
+    /// Requests that took effect more than once.
+    pub(super) applied_twice: u64,
+    /// Requests that failed: at a hand-over those that had to be tried again, at a failover those that never succeeded.
+    pub(super) failed: u64,
+    pub(super) replicas_agree: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_failure: Option<String>,
+    #[serde(skip)]
+    all: Vec<Duration>,
+}
+
+/// What is measured of starting on a long history.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Restarted {
+    pub(super) system: String,
+    pub(super) mode: String,
+    pub(super) closed: u64,
+    pub(super) entries: u64,
+    /// Of the folder that a node starts on.
+    pub(super) folder_mb: f64,
+    /// From the start of the processes to a linearizable read and an acknowledged write.
+    pub(super) serve_s: f64,
+    /// From the start of a node without data until it has all that the others have.
+    pub(super) catch_up_s: f64,
+    /// Folder over that time, 10^6 bytes a second.
+    pub(super) catch_up_mb_per_s: f64,
+    /// Memory of the largest node's process.
+    pub(super) rss_mb: f64,
+    pub(super) replicas_agree: bool,
+}
+
+/// The lines of a result.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(super) enum Rows {
+    /// Under load.
+    Load(Vec<Row>),
+    /// Of pauses.
+    Gaps(Vec<Gaps>),
+    /// Of starting.
+    Restarted(Vec<Restarted>),
+}
+
 /// One part of a row: counts, and the processor time of servers and load.
 pub(super) struct Part {
     pub(super) tally: Tally,
@@ -52,11 +110,113 @@ pub(super) struct Part {
 /// A measurement's result.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Rows,
     pub(super) ratios: Vec<Ratio>,
     pub(super) machine: Machine,
     /// What was measured and is not right; the command then fails.
     pub(super) wrong: Vec<String>,
+}
+
+impl Part {
+    /// Without processor times.
+    pub(super) fn plain(tally: Tally) -> Self {
+        Self {
+            tally,
+            server_cpu_us: None,
+            load_cpu_us: None,
+        }
+    }
+}
+
+impl Gaps {
+    /// Nothing measured yet.
+    pub(super) fn new(system: &str, mode: &str) -> Self {
+        Self {
+            system: system.to_owned(),
+            mode: mode.to_owned(),
+            rounds: 0,
+            p50_ms: 0.0,
+            p99_ms: 0.0,
+            max_ms: 0.0,
+            acked: 0,
+            acked_lost: 0,
+            applied_twice: 0,
+            failed: 0,
+            replicas_agree: false,
+            first_failure: None,
+            all: Vec::new(),
+        }
+    }
+
+    /// One more pause.
+    pub(super) fn add(&mut self, pause: Duration) {
+        self.all.push(pause);
+        self.all.sort_unstable();
+        self.rounds += 1;
+        // The nearest rank: a quantile of few pauses is one of them.
+        let at = |quantile: f64| {
+            let rank = ((self.all.len() as f64 * quantile).ceil() as usize).max(1);
+            (self.all[rank - 1].as_secs_f64() * 100_000.0).round() / 100.0
+        };
+        (self.p50_ms, self.p99_ms, self.max_ms) = (at(0.5), at(0.99), at(1.0));
+    }
+
+    /// What is not as it must be.
+    pub(super) fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut note = |bad: bool, what: String| {
+            if bad {
+                wrong.push(format!("{} {}: {what}", self.system, self.mode));
+            }
+        };
+        note(
+            self.acked_lost > 0,
+            format!("{} acknowledged writes are lost", self.acked_lost),
+        );
+        note(
+            self.applied_twice > 0,
+            format!("{} writes took effect twice", self.applied_twice),
+        );
+        note(!self.replicas_agree, "the replicas differ".to_owned());
+        let why = self.first_failure.as_deref().unwrap_or("no answer");
+        note(self.failed > 0, format!("{} requests failed: {why}", self.failed));
+        wrong
+    }
+}
+
+impl Restarted {
+    /// Nothing measured yet.
+    pub(super) fn new(closed: u64, entries: u64, bytes: u64) -> Self {
+        Self {
+            system: "portcullis".to_owned(),
+            mode: "restart".to_owned(),
+            closed,
+            entries,
+            folder_mb: tenth(bytes as f64 / 1e6),
+            serve_s: 0.0,
+            catch_up_s: 0.0,
+            catch_up_mb_per_s: 0.0,
+            rss_mb: 0.0,
+            replicas_agree: false,
+        }
+    }
+}
+
+impl Rows {
+    /// Rows of a load after those that are there.
+    pub(super) fn push(&mut self, rows: impl IntoIterator<Item = Row>) {
+        if let Self::Load(there) = self {
+            there.extend(rows);
+        }
+    }
+
+    fn text(&self, width: Option<u16>) -> String {
+        match self {
+            Self::Load(rows) => load_table(rows, width),
+            Self::Gaps(rows) => gap_table(rows, width),
+            Self::Restarted(rows) => restart_table(rows, width),
+        }
+    }
 }
 
 impl Row {
@@ -98,7 +258,7 @@ impl Report {
     /// Without any row yet.
     pub(super) fn new(machine: Machine) -> Self {
         Self {
-            rows: Vec::new(),
+            rows: Rows::Load(Vec::new()),
             ratios: Vec::new(),
             machine,
             wrong: Vec::new(),
@@ -112,40 +272,7 @@ impl Report {
 
     /// For people.
     pub(super) fn text(&self, width: Option<u16>) -> String {
-        let headers = [
-            "SYSTEM",
-            "MODE",
-            "CLIENTS",
-            "BATCH",
-            "PER S",
-            "P50 US",
-            "P99 US",
-            "MAX US",
-            "FAILED",
-            "SERVER CPU US",
-            "LOAD CPU US",
-        ];
-        let maybe = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| {
-                vec![
-                    row.system.clone(),
-                    row.mode.clone(),
-                    row.clients.to_string(),
-                    row.batch.to_string(),
-                    format!("{:.0}", row.ops_per_s),
-                    row.p50_us.to_string(),
-                    row.p99_us.to_string(),
-                    row.max_us.to_string(),
-                    row.failed.to_string(),
-                    maybe(row.server_cpu_us),
-                    maybe(row.load_cpu_us),
-                ]
-            })
-            .collect();
-        let mut text = table(&headers, rows, &[2, 3, 4, 5, 6, 7, 8, 9, 10], width);
+        let mut text = self.rows.text(width);
         if !self.ratios.is_empty() {
             let rows = self
                 .ratios
@@ -160,12 +287,100 @@ impl Report {
                     ]
                 })
                 .collect();
-            let headers = ["PORTCULLIS / ETCD", "CLIENTS", "PER S", "P50", "P99"];
+            let headers = ["RATIO", "CLIENTS", "PER S", "P50", "P99"];
             text += &format!("\n\n{}", table(&headers, rows, &[1, 2, 3, 4], width));
         }
         text += &format!("\n\n{}", facts(&self.machine.facts()));
         text
     }
+}
+
+fn load_table(rows: &[Row], width: Option<u16>) -> String {
+    let headers = [
+        "SYSTEM",
+        "MODE",
+        "CLIENTS",
+        "BATCH",
+        "PER S",
+        "P50 US",
+        "P99 US",
+        "MAX US",
+        "FAILED",
+        "SERVER CPU US",
+        "LOAD CPU US",
+    ];
+    let maybe = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let rows = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.system.clone(),
+                row.mode.clone(),
+                row.clients.to_string(),
+                row.batch.to_string(),
+                format!("{:.0}", row.ops_per_s),
+                row.p50_us.to_string(),
+                row.p99_us.to_string(),
+                row.max_us.to_string(),
+                row.failed.to_string(),
+                maybe(row.server_cpu_us),
+                maybe(row.load_cpu_us),
+            ]
+        })
+        .collect();
+    table(&headers, rows, &[2, 3, 4, 5, 6, 7, 8, 9, 10], width)
+}
+
+fn gap_table(rows: &[Gaps], width: Option<u16>) -> String {
+    let headers = [
+        "SYSTEM", "MODE", "ROUNDS", "P50 MS", "P99 MS", "MAX MS", "ACKED", "LOST", "TWICE", "FAILED", "REPLICAS",
+    ];
+    let rows = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.system.clone(),
+                row.mode.clone(),
+                row.rounds.to_string(),
+                format!("{:.1}", row.p50_ms),
+                format!("{:.1}", row.p99_ms),
+                format!("{:.1}", row.max_ms),
+                row.acked.to_string(),
+                row.acked_lost.to_string(),
+                row.applied_twice.to_string(),
+                row.failed.to_string(),
+                if row.replicas_agree { "agree" } else { "DIFFER" }.to_owned(),
+            ]
+        })
+        .collect();
+    table(&headers, rows, &[2, 3, 4, 5, 6, 7, 8, 9], width)
+}
+
+fn restart_table(rows: &[Restarted], width: Option<u16>) -> String {
+    let headers = [
+        "CLOSED",
+        "ENTRIES",
+        "FOLDER MB",
+        "SERVES AFTER S",
+        "CATCH-UP S",
+        "CATCH-UP MB/S",
+        "MEMORY MB",
+    ];
+    let rows = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.closed.to_string(),
+                row.entries.to_string(),
+                format!("{:.1}", row.folder_mb),
+                format!("{:.2}", row.serve_s),
+                format!("{:.2}", row.catch_up_s),
+                format!("{:.1}", row.catch_up_mb_per_s),
+                format!("{:.1}", row.rss_mb),
+            ]
+        })
+        .collect();
+    table(&headers, rows, &[0, 1, 2, 3, 4, 5, 6], width)
 }
 
 /// The middle one; of an even count, the mean of the two in the middle.

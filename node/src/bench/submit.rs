@@ -118,16 +118,12 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &StreamArgs) -> an
             bed.step();
         }
     }
-    let mut parts = parts.iter();
-    if let Some(parts) = parts.next() {
-        report
-            .rows
-            .push(Row::of("portcullis", "stream", args.window, args.batch, parts));
-    }
-    if let Some(parts) = parts.next() {
-        report.rows.push(Row::of("etcd", "commit", CLIENTS_BESIDE, 1, parts));
-        report.ratios.push(Ratio::of(&report.rows[0], &report.rows[1]));
-    }
+    let ours = Row::of("portcullis", "stream", args.window, args.batch, &parts[0]);
+    let other = parts
+        .get(1)
+        .map(|parts| Row::of("etcd", "commit", CLIENTS_BESIDE, 1, parts));
+    report.ratios.extend(other.iter().map(|other| Ratio::of(&ours, other)));
+    report.rows.push([ours].into_iter().chain(other));
     Ok(report)
 }
 

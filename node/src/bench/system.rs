@@ -22,6 +22,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time of a status call.
 const CALL_WITHIN: Duration = Duration::from_secs(1);
 
+/// A node that has not caught up after this time has failed.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
+/// Replicas that differ for longer do not agree.
+const AGREE_WITHIN: Duration = Duration::from_secs(15);
+
 /// Which system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -53,8 +58,12 @@ pub(super) struct System {
 impl System {
     /// Our nodes, laid out in `dir`.
     pub(super) fn portcullis(dir: &Path, args: &BedArgs, actors: bool) -> anyhow::Result<Self> {
+        Self::portcullis_of(dir, args, actors, ClusterId(rand::random()))
+    }
+
+    /// Our nodes of a given cluster, laid out in `dir`: node 1 has its data in `node-1/data`.
+    pub(super) fn portcullis_of(dir: &Path, args: &BedArgs, actors: bool, cluster: ClusterId) -> anyhow::Result<Self> {
         let addresses = addresses(args.nodes, 0)?;
-        let cluster = ClusterId(rand::random());
         let mut servers = BTreeMap::new();
         for (id, address) in &addresses {
             let folder = dir.join(format!("node-{id}"));
@@ -98,7 +107,8 @@ impl System {
         }
     }
 
-    fn of(kind: Kind, servers: BTreeMap<u64, Server>) -> Self {
+    /// A system of these processes.
+    pub(super) fn of(kind: Kind, servers: BTreeMap<u64, Server>) -> Self {
         Self {
             kind,
             addresses: servers
@@ -130,15 +140,7 @@ impl System {
         }
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            for server in self.servers.values_mut() {
-                if let Some(status) = server.ended()? {
-                    bail!(
-                        "node {} ended ({status}); the reason is in {}",
-                        server.id,
-                        server.log.display()
-                    );
-                }
-            }
+            self.look_after()?;
             match self.leader_known_to_all().await {
                 Ok(leader) => return Ok(leader),
                 Err(why) if Instant::now() > deadline => {
@@ -146,6 +148,91 @@ impl System {
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
+        }
+    }
+
+    /// Notices processes that have ended by themselves.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub(super) fn look_after(&mut self) -> anyhow::Result<()> {
+        for server in self.servers.values_mut() {
+            if let Some(status) = server.ended()? {
+                bail!(
+                    "{} {} ended ({status}); the reason is in {}",
+                    self.kind.name(),
+                    server.id,
+                    server.log.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A node that does not lead.
+    pub(super) fn follower(&self, leader: u64) -> anyhow::Result<u64> {
+        // Round and round, so that each has its turn.
+        let after = self.addresses.keys().find(|node| **node > leader);
+        let first = self.addresses.keys().find(|node| **node != leader);
+        after.or(first).copied().context("one node alone has no follower")
+    }
+
+    /// The process of a node.
+    pub(super) fn server(&mut self, node: u64) -> anyhow::Result<&mut Server> {
+        self.servers
+            .get_mut(&node)
+            .with_context(|| format!("there is no process of node {node}"))
+    }
+
+    /// Waits until a node, or each of them, has applied what the leader has applied by now.
+    ///
+    /// # Errors
+    /// When that does not happen in time, or a process has ended.
+    pub(super) async fn caught_up(&mut self, node: Option<u64>) -> anyhow::Result<()> {
+        let deadline = Instant::now() + CAUGHT_UP_WITHIN;
+        let mut target = 0;
+        for address in self.addresses.values() {
+            target = target.max(self.applied(address).await.unwrap_or(0));
+        }
+        for (id, address) in self.addresses.clone() {
+            if node.is_some_and(|node| node != id) {
+                continue;
+            }
+            while self.applied(&address).await.is_none_or(|applied| applied < target) {
+                if Instant::now() > deadline {
+                    bail!("node {id} has not caught up after {} s", CAUGHT_UP_WITHIN.as_secs());
+                }
+                self.look_after()?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn applied(&self, address: &str) -> Option<u64> {
+        match self.kind {
+            Kind::Portcullis => Some(status_of(address).await?.node?.applied_command),
+            Kind::Etcd => Some(etcd::status(address).await?.raft_applied_index),
+        }
+    }
+
+    /// Whether all replicas come to hold the same, by the roots of their logs or the hashes of their stores.
+    pub(super) async fn replicas_agree(&self) -> anyhow::Result<bool> {
+        if self.kind == Kind::Etcd {
+            return etcd::replicas_agree(self.addresses.values()).await;
+        }
+        let deadline = Instant::now() + AGREE_WITHIN;
+        loop {
+            let mut states = Vec::new();
+            for address in self.addresses.values() {
+                let node = status_of(address).await.and_then(|status| status.node);
+                states.extend(node.map(|node| (node.applied_command, node.log_size, node.root)));
+            }
+            let agree = states.len() == self.addresses.len() && states.windows(2).all(|pair| pair[0] == pair[1]);
+            if agree || Instant::now() > deadline {
+                return Ok(agree);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -212,4 +299,11 @@ impl System {
     pub(super) async fn stop(&mut self) {
         stop_all(self.servers.values_mut()).await;
     }
+}
+
+/// What one of our nodes says about itself, if it answers.
+pub(super) async fn status_of(address: &str) -> Option<pb::GetNodeStatusResponse> {
+    let mut client = ClusterServiceClient::new(connect(address).ok()?);
+    let call = client.get_node_status(pb::GetNodeStatusRequest {});
+    Some(tokio::time::timeout(CALL_WITHIN, call).await.ok()?.ok()?.into_inner())
 }

@@ -51,6 +51,13 @@ impl Tally {
         }
     }
 
+    /// Something that was seen at `at` and took so long.
+    pub(super) fn took(&mut self, at: Instant, long: Duration) {
+        self.in_time += u64::from(at >= self.from && at < self.until);
+        let us = u64::try_from(long.as_micros()).unwrap_or(LONGEST_US);
+        self.latencies_us.saturating_record(us.max(1));
+    }
+
     /// `count` requests without the answer they should have had.
     pub(super) fn failed(&mut self, count: u64, why: String) {
         self.failed += count;

@@ -16,6 +16,16 @@ pub enum BenchCommand {
     Commit(CommitArgs),
     /// Announcements over one stream of batches, so many batches in flight.
     Stream(StreamArgs),
+    /// Single inspections by number, from the leader and from a follower.
+    Read(ReadArgs),
+    /// Kill the leader under load: the time until a write is acknowledged, and whether any acknowledged write is lost.
+    Failover(FailoverArgs),
+    /// Hand leadership over under load: the longest pause between acknowledged writes, and whether any request failed.
+    Handover(HandoverArgs),
+    /// Whole inspections through the actors, with simulated devices: from complete evidence to the conclusion.
+    Inspect(InspectArgs),
+    /// Start nodes on a long history: time until they serve, speed of catching up, memory.
+    Restart(RestartArgs),
     /// What gRPC and the disk of this machine can do at most.
     Ceiling(CeilingArgs),
     /// A server that answers with what it is asked; started by the benchmark itself.
@@ -147,6 +157,142 @@ pub struct StreamArgs {
     /// Let the nodes run their actors.
     #[arg(long)]
     pub actors: bool,
+}
+
+/// What a read must have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Seen {
+    /// What the answering node has applied.
+    Local,
+    /// Every write acknowledged before; the leader vouches for it by its lease.
+    Lease,
+    /// Every write acknowledged before; a quorum confirms it.
+    Quorum,
+}
+
+impl Seen {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Lease => "lease",
+            Self::Quorum => "quorum",
+        }
+    }
+}
+
+/// `portcullis bench read`.
+#[derive(Debug, Clone, Args)]
+pub struct ReadArgs {
+    /// Where it runs.
+    #[command(flatten)]
+    pub bed: BedArgs,
+    /// How long.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// What reads must have seen, one pair of lines of the result for each: leader and follower.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Seen::Local, Seen::Lease, Seen::Quorum])]
+    pub consistency: Vec<Seen>,
+    /// Numbers of clients.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64], value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub clients: Vec<u32>,
+    /// HTTP/2 connections, at most one a client, all to the node that is asked.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub connections: u32,
+    /// Requests a second of all clients together, whether or not answers came. By default each client waits for its answer.
+    #[arg(long, value_name = "PER_S", value_parser = parse_rate)]
+    pub rate: Option<f64>,
+    /// How many inspections there are to be read.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub known: u32,
+}
+
+/// `portcullis bench failover`.
+///
+/// Measured is the time from the SIGKILL of the leader's process to the first acknowledged write whose answered try began
+/// after the kill; the request itself may be older. Writers repeat a request, under the same id and at the next node, when a
+/// try fails or is not answered in time. The killed node is started again and has to catch up before the next kill.
+#[derive(Debug, Clone, Args)]
+pub struct FailoverArgs {
+    /// Where it runs.
+    #[command(flatten)]
+    pub bed: BedArgs,
+    /// How often the leader is killed.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub kills: u32,
+    /// Clients that write all the time, at all nodes.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub writers: u32,
+    /// How long each waits after an acknowledged write.
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_span)]
+    pub pause: Duration,
+    /// No answer after this time is a failed try.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_span)]
+    pub try_within: Duration,
+    /// Give etcd our heartbeat and our earliest election, as near as its rule allows (an election takes at least five
+    /// heartbeats). By default it keeps its own: 100 and 1000 ms.
+    #[arg(long, requires = "beside")]
+    pub same_timing: bool,
+}
+
+/// `portcullis bench handover`.
+#[derive(Debug, Clone, Args)]
+pub struct HandoverArgs {
+    /// Where it runs.
+    #[command(flatten)]
+    pub bed: BedArgs,
+    /// How often leadership is handed over.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rounds: u32,
+    /// Clients that write all the time, at all nodes.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub writers: u32,
+}
+
+/// `portcullis bench inspect`.
+#[derive(Debug, Clone, Args)]
+pub struct InspectArgs {
+    /// How many nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub nodes: u32,
+    /// Where the nodes keep their data; kept at the end.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Sets one key over the defaults of every node. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Containers announced a second, whether or not those before are concluded.
+    #[arg(long, default_value_t = 100.0, value_name = "PER_S", value_parser = parse_rate)]
+    pub rate: f64,
+    /// Measured time.
+    #[arg(long, default_value_t = 30.0, value_name = "S", value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// Kill a node that does not lead in the middle, and compare the time from 10 s after that on with the time before.
+    #[arg(long)]
+    pub node_down: bool,
+    /// Lanes, each with a controller and its sensors.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub lanes: u32,
+    /// Port seconds that pass in a real one; by default so many that the lanes are busy two thirds of the time.
+    #[arg(long, value_name = "FACTOR", value_parser = parse_rate)]
+    pub speed: Option<f64>,
+    /// What cargo and noise are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `portcullis bench restart`.
+#[derive(Debug, Clone, Args)]
+pub struct RestartArgs {
+    /// Where it runs.
+    #[command(flatten)]
+    pub bed: BedArgs,
+    /// Inspections in the history, all of them closed.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    pub closed: u64,
+    /// Give up after so many seconds.
+    #[arg(long, default_value_t = 300, value_name = "S")]
+    pub within_s: u64,
 }
 
 /// `portcullis bench ceiling`.

@@ -37,7 +37,10 @@ pub use args::{
     EventsCommand, Format, Global, InspectionCommand, LaneCommand, LogCommand, NodeCommand, NodeRunArgs, ReplayArgs,
     Ruling, TailArgs,
 };
-pub use bench::{BedArgs, BenchCommand, Beside, CeilingArgs, ClientArgs, CommitArgs, PaceArgs, StreamArgs, Target};
+pub use bench::{
+    BedArgs, BenchCommand, Beside, CeilingArgs, ClientArgs, CommitArgs, FailoverArgs, HandoverArgs, InspectArgs,
+    PaceArgs, ReadArgs, RestartArgs, Seen, StreamArgs, Target,
+};
 pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
 

@@ -22,21 +22,25 @@ pub(super) const TERMINAL: &str = "T1";
 const SHORT_LIFE: Duration = Duration::from_secs(3);
 
 /// What a demo is made of.
-pub(super) struct Blueprint {
-    pub(super) dir: PathBuf,
-    pub(super) nodes: u32,
-    pub(super) lanes: u32,
+pub(crate) struct Blueprint {
+    pub(crate) dir: PathBuf,
+    pub(crate) nodes: u32,
+    pub(crate) lanes: u32,
     /// First port; 0 takes free ones.
-    pub(super) port: u16,
-    pub(super) clock: PortClock,
+    pub(crate) port: u16,
+    pub(crate) clock: PortClock,
+    /// Nodes are declared down sooner than in a real port.
+    pub(crate) hasty: bool,
+    /// `KEY=VALUE` over all that.
+    pub(crate) set: Vec<String>,
 }
 
 /// The nodes of a demo, as processes.
-pub(super) struct Cluster {
-    pub(super) dir: PathBuf,
-    pub(super) nodes: BTreeMap<u64, Server>,
-    pub(super) lanes: Vec<LaneSpec>,
-    pub(super) keys: BTreeMap<DeviceId, SigningKey>,
+pub(crate) struct Cluster {
+    pub(crate) dir: PathBuf,
+    pub(crate) nodes: BTreeMap<u64, Server>,
+    pub(crate) lanes: Vec<LaneSpec>,
+    pub(crate) keys: BTreeMap<DeviceId, SigningKey>,
     pub(super) spare_lane: LaneId,
     // Held as long as the demo runs, so that two demos do not share a folder.
     _lock: File,
@@ -44,7 +48,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Lays out folder, keys and configuration. What an earlier demo left there is removed.
-    pub(super) fn lay_out(blueprint: &Blueprint) -> anyhow::Result<Self> {
+    pub(crate) fn lay_out(blueprint: &Blueprint) -> anyhow::Result<Self> {
         let dir = &blueprint.dir;
         std::fs::create_dir_all(dir).with_context(|| format!("--dir: creating {}", dir.display()))?;
         let lock = File::create(dir.join("lock")).with_context(|| format!("--dir: writing to {}", dir.display()))?;
@@ -95,14 +99,16 @@ impl Cluster {
             config.raft.heartbeat = Duration::from_millis(100);
             config.raft.election_min = Duration::from_millis(400);
             config.raft.election_max = Duration::from_millis(600);
-            config.liveness.beat = Duration::from_millis(200);
-            config.liveness.suspect = Duration::from_millis(800);
-            config.liveness.suspend = Duration::from_millis(1500);
-            config.liveness.down = Duration::from_millis(2500);
+            if blueprint.hasty {
+                config.liveness.beat = Duration::from_millis(200);
+                config.liveness.suspect = Duration::from_millis(800);
+                config.liveness.suspend = Duration::from_millis(1500);
+                config.liveness.down = Duration::from_millis(2500);
+            }
             let path = folder.join("node.toml");
             std::fs::write(&path, to_toml(&config))?;
             let log = folder.join("log.txt");
-            nodes.insert(*id, Server::node(*id, address.to_string(), log, &path, &[])?);
+            nodes.insert(*id, Server::node(*id, address.to_string(), log, &path, &blueprint.set)?);
         }
         Ok(Self {
             dir: dir.clone(),

@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One event of the decision log, as far as the course needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Happened {
+pub(crate) struct Happened {
     /// Position in the log.
-    pub(super) entry: u64,
+    pub(crate) entry: u64,
     /// Port time, milliseconds.
-    pub(super) at_ms: u64,
+    pub(crate) at_ms: u64,
     /// Name of the event.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Inspections it is about.
-    pub(super) inspections: Vec<u64>,
+    pub(crate) inspections: Vec<u64>,
     /// The container, where the event names it.
-    pub(super) equipment: String,
+    pub(crate) equipment: String,
     /// The lane, where the event names it.
-    pub(super) lane: Option<u32>,
+    pub(crate) lane: Option<u32>,
     /// The lane took the container because it stood before it.
-    pub(super) claimed: bool,
+    pub(crate) claimed: bool,
 }
 
 /// What has happened so far.

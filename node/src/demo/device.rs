@@ -1,19 +1,21 @@
 //! A simulated device: attaches to its lane over gRPC, as a real one would, and signs what it reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ed25519_dalek::{Signer, SigningKey};
+use portcullis_config::PortClock;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::{DeviceId, InspectionNo, LaneId, PassNo, SampleNo};
-use portcullis_domain::lane::DeviceKind;
+use portcullis_domain::lane::{DeviceKind, LaneSpec};
 use portcullis_domain::message::{FromDevice, ToDevice};
 use portcullis_domain::reading::{Reading, ReadingContent, ReadingHeader, SignedReading};
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::lane_service_client::LaneServiceClient;
-use portcullis_simulator::{PortPlan, ReadingSource};
+use portcullis_simulator::{Arrivals, PortOptions, PortPlan, ReadingSource};
 use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_lane_message, encode_device_message};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,6 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::TERMINAL;
 use super::rpc::Nodes;
 use crate::clock::PortTime;
 
@@ -32,22 +35,80 @@ const STRANGER_TRAVEL_MS: u64 = 15 * 60 * 1000;
 const OUTBOX: usize = 64;
 
 /// What all devices of a demo share.
-pub(super) struct Port {
-    pub(super) plan: PortPlan,
+pub(crate) struct Port {
+    pub(crate) plan: PortPlan,
     pub(super) source: ReadingSource,
-    pub(super) clock: PortTime,
+    pub(crate) clock: PortTime,
     pub(super) nodes: Nodes,
     /// Barrier orders that were older than one seen before, and so refused.
     pub(super) stale_orders: AtomicU64,
     pub(super) stop: CancellationToken,
+    /// Told when a device has said everything about a pass.
+    pub(super) done: Option<mpsc::UnboundedSender<(InspectionNo, Instant)>>,
+}
+
+impl Port {
+    /// A simulated port for so many lanes: what comes to it, and how nodes are reached.
+    pub(crate) fn new(
+        seed: u64,
+        containers: u32,
+        lanes: u32,
+        clock: PortClock,
+        nodes: Nodes,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut options = PortOptions::for_terminal(TERMINAL).unwrap_or_else(|_| unreachable!("a valid label"));
+        // A little more than the lanes can take, so that they are busy and a queue is there to be scheduled.
+        options.arrivals = Arrivals::Poisson { per_hour: lanes * 56 };
+        options.starts_at = clock.origin;
+        Self {
+            plan: PortPlan::new(seed, containers, options),
+            source: ReadingSource::new(seed),
+            clock: PortTime(clock),
+            nodes,
+            stale_orders: AtomicU64::new(0),
+            stop,
+            done: None,
+        }
+    }
+
+    /// Says to `done` when a device has sent its last word about a pass, of which inspection.
+    pub(crate) fn telling(mut self, done: mpsc::UnboundedSender<(InspectionNo, Instant)>) -> Self {
+        self.done = Some(done);
+        self
+    }
+
+    fn said_everything(&self, inspection: InspectionNo) {
+        if let Some(done) = &self.done {
+            let _ = done.send((inspection, Instant::now()));
+        }
+    }
+}
+
+/// Starts the devices of every lane that containers are called up to.
+pub(crate) fn start_devices(lanes: &[LaneSpec], keys: &BTreeMap<DeviceId, SigningKey>, port: &Arc<Port>) {
+    for lane in lanes.iter().filter(|lane| lane.scheduled) {
+        for spec in &lane.devices {
+            let Some(key) = keys.get(&spec.id).cloned() else {
+                continue;
+            };
+            let device = Device {
+                id: spec.id.clone(),
+                lane: lane.id,
+                kind: spec.kind,
+                key,
+            };
+            device.start(port.clone());
+        }
+    }
 }
 
 /// One device.
-pub(super) struct Device {
-    pub(super) id: DeviceId,
-    pub(super) lane: LaneId,
-    pub(super) kind: DeviceKind,
-    pub(super) key: SigningKey,
+struct Device {
+    id: DeviceId,
+    lane: LaneId,
+    kind: DeviceKind,
+    key: SigningKey,
 }
 
 /// A device with what it remembers between attachments.
@@ -69,7 +130,7 @@ struct Measuring {
 
 impl Device {
     /// Attaches, and attaches again, until the demo ends.
-    pub(super) fn start(self, port: Arc<Port>) -> JoinHandle<()> {
+    fn start(self, port: Arc<Port>) {
         tokio::spawn(async move {
             let mut running = Running {
                 boot: crate::clock::unix_ms(),
@@ -92,7 +153,7 @@ impl Device {
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-        })
+        });
     }
 }
 
@@ -169,9 +230,10 @@ impl Running {
                         inspection,
                         pass: measuring.pass,
                     };
-                    let outbox = outbox.clone();
+                    let (outbox, port) = (outbox.clone(), self.port.clone());
                     tokio::spawn(async move {
                         let _ = outbox.send(encode_device_message(&DeviceFrame::Message(ended))).await;
+                        port.said_everything(inspection);
                     });
                 }
             }
@@ -238,6 +300,7 @@ impl Running {
             }
             let ended = DeviceFrame::Message(FromDevice::PassEnded { inspection, pass });
             let _ = outbox.send(encode_device_message(&ended)).await;
+            port.said_everything(inspection);
         });
         self.measuring = Some(Measuring { inspection, pass, task });
     }

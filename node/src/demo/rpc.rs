@@ -32,12 +32,12 @@ pub(super) fn within<T>(message: T, limit: Duration) -> Request<T> {
 
 /// The nodes, asked in turn.
 #[derive(Debug, Clone)]
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     channels: Vec<(String, Channel)>,
 }
 
 impl Nodes {
-    pub(super) fn new(addresses: &[String]) -> Self {
+    pub(crate) fn new(addresses: &[String]) -> Self {
         Self {
             channels: addresses
                 .iter()
@@ -52,7 +52,7 @@ impl Nodes {
     }
 
     /// The status of the cluster as the first node that answers sees it.
-    pub(super) async fn status(&self) -> Result<pb::GetStatusResponse, Status> {
+    pub(crate) async fn status(&self) -> Result<pb::GetStatusResponse, Status> {
         let mut last = Status::unavailable("there are no nodes");
         for (_, channel) in &self.channels {
             let request = within(pb::GetStatusRequest {}, Duration::from_millis(800));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,15 +13,15 @@ use portcullis_domain::id::Timestamp;
 use portcullis_domain::policy::Tier;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::inspection_service_client::InspectionServiceClient;
-use portcullis_simulator::{Arrivals, Assessment, PortOptions, PortPlan, ReadingSource};
+use portcullis_simulator::{Assessment, Visit};
 use portcullis_wire::status::WriteAnswer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Blueprint, Cluster, TERMINAL, default_dir};
+use super::cluster::{Blueprint, Cluster, default_dir};
 use super::course::Course;
-use super::device::{Device, Port};
+use super::device::{Port, start_devices};
 use super::fault::{Injected, inject};
 use super::progress::Progress;
 use super::report::{Containers, Latency, Report, Truth, decisions, replica};
@@ -65,6 +65,8 @@ pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
         lanes: args.lanes,
         port: args.port,
         clock,
+        hasty: true,
+        set: Vec::new(),
     })?;
     let stop = CancellationToken::new();
     let outcome = {
@@ -125,20 +127,8 @@ struct Demo<'a> {
 impl<'a> Demo<'a> {
     fn new(args: &'a DemoArgs, cluster: &'a mut Cluster, clock: PortClock, stop: CancellationToken) -> Self {
         let nodes = Nodes::new(&cluster.addresses());
-        let mut options = PortOptions::for_terminal(TERMINAL).unwrap_or_else(|_| unreachable!("a valid label"));
-        // A little more than the lanes can take, so that they are busy and a queue is there to be scheduled.
-        let per_hour = args.lanes * 56;
-        options.arrivals = Arrivals::Poisson { per_hour };
-        options.starts_at = Timestamp(MONDAY_MORNING_MS);
-        let plan = PortPlan::new(args.seed, args.containers.unwrap_or(ENDLESS), options);
-        let port = Arc::new(Port {
-            source: ReadingSource::new(args.seed),
-            plan,
-            clock: PortTime(clock),
-            nodes: nodes.clone(),
-            stale_orders: AtomicU64::new(0),
-            stop,
-        });
+        let count = args.containers.unwrap_or(ENDLESS);
+        let port = Arc::new(Port::new(args.seed, count, args.lanes, clock, nodes.clone(), stop));
         let mut faults = args.faults.clone();
         faults.sort_by_key(|fault| std::cmp::Reverse(fault.at_percent));
         Self {
@@ -162,21 +152,7 @@ impl<'a> Demo<'a> {
         let ready_s = started.elapsed().as_secs_f64();
         self.introduce(ready_s);
 
-        let mut devices = Vec::new();
-        for lane in self.cluster.lanes.iter().filter(|lane| lane.scheduled) {
-            for spec in &lane.devices {
-                let Some(key) = self.cluster.keys.get(&spec.id).cloned() else {
-                    continue;
-                };
-                let device = Device {
-                    id: spec.id.clone(),
-                    lane: lane.id,
-                    kind: spec.kind,
-                    key,
-                };
-                devices.push(device.start(self.port.clone()));
-            }
-        }
+        start_devices(&self.cluster.lanes, &self.cluster.keys, &self.port);
         let mut events = super::watch::follow(self.nodes.clone(), self.port.stop.clone());
         let announcing = tokio::spawn(announce_all(self.port.clone()));
         let wanted = self.args.containers.map(|count| count as usize);
@@ -445,15 +421,7 @@ async fn announce_all(port: Arc<Port>) {
         let Ok(permit) = at_once.clone().acquire_owned().await else {
             return;
         };
-        let announcement = visit.announcement_from(begin);
-        let request = pb::AnnounceRequest {
-            context: Some(pb::RequestContext {
-                source: "simulated-terminal".to_owned(),
-                request_id: format!("visit-{}", visit.index),
-                principal: "simulated-terminal".to_owned(),
-            }),
-            announcement: Some(portcullis_wire::announcement::encode_announcement(&announcement)),
-        };
+        let request = announcement(visit, begin);
         let (port, index) = (port.clone(), visit.index as usize);
         tokio::spawn(async move {
             let _permit = permit;
@@ -462,7 +430,22 @@ async fn announce_all(port: Arc<Port>) {
     }
 }
 
-async fn announce(port: &Port, request: pb::AnnounceRequest, index: usize) {
+/// What the terminal system says about a visit, if the plan starts at `begin`.
+pub(crate) fn announcement(visit: &Visit, begin: Timestamp) -> pb::AnnounceRequest {
+    pb::AnnounceRequest {
+        context: Some(pb::RequestContext {
+            source: "simulated-terminal".to_owned(),
+            request_id: format!("visit-{}", visit.index),
+            principal: "simulated-terminal".to_owned(),
+        }),
+        announcement: Some(portcullis_wire::announcement::encode_announcement(
+            &visit.announcement_from(begin),
+        )),
+    }
+}
+
+/// Announces until there is an answer, at one node after the other.
+pub(crate) async fn announce(port: &Port, request: pb::AnnounceRequest, index: usize) {
     let limit = Duration::from_secs(3);
     let mut turn = index;
     while !port.stop.is_cancelled() {

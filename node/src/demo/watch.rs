@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_millis(2500);
 const WAITING: usize = 4096;
 
 /// All events from the beginning of the log, in order, each once.
-pub(super) fn follow(nodes: Nodes, stop: CancellationToken) -> mpsc::Receiver<Happened> {
+pub(crate) fn follow(nodes: Nodes, stop: CancellationToken) -> mpsc::Receiver<Happened> {
     let (events, received) = mpsc::channel(WAITING);
     tokio::spawn(async move {
         let mut token = String::new();
