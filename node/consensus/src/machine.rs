@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::bundle::LEAVES;
 use crate::ledger::{self, Ledger};
+use crate::membership::Members;
 use crate::record::invalid;
 use crate::replica::{Replica, View};
 use crate::snapshot::Content;
@@ -52,6 +53,7 @@ impl Machine {
         let view = View::new(ledger.clone(), last);
         replica.tlog.install(roots, open_leaves)?;
         replica.remember_root(&view);
+        replica.members.send_replace(Members::of(&membership));
         replica.publish(view, last.map_or(0, |id| id.index + 1));
         let mut machine = Machine {
             replica,
@@ -71,6 +73,7 @@ impl Machine {
             EntryPayload::Blank => Ok(Answers::default()),
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(self.last, membership);
+                self.replica.members.send_replace(Members::of(&self.membership));
                 Ok(Answers::default())
             }
             EntryPayload::Normal(proposal) => {
@@ -237,6 +240,7 @@ impl RaftStateMachine<Group> for Machine {
         self.ledger = content.ledger;
         self.last = content.last;
         self.membership = content.membership;
+        self.replica.members.send_replace(Members::of(&self.membership));
         self.replica.remember_root(&view);
         self.replica.set_current_snapshot(meta.clone(), file);
         let applied = self.last.map_or(0, |id| id.index + 1);
