@@ -41,6 +41,14 @@ fn check_value(kind: Kind, path: &str, found: Located, problems: &mut Vec<Proble
                     .collect(),
             )
         }
+        (Kind::Texts, Value::List(items)) => {
+            let texts = items.into_iter().enumerate();
+            Value::List(
+                texts
+                    .filter_map(|(i, item)| check_value(Kind::Text, &at(path, i), item, problems))
+                    .collect(),
+            )
+        }
         (Kind::Table(table), Value::Table(fields)) => Value::Table(check_table(table, path, fields, problems)),
         (Kind::Tables(table), Value::List(items)) => {
             let tables = items.into_iter().enumerate();

@@ -152,7 +152,7 @@ mod tests {
         let (mut fields, mut problems) = (Fields::new(), Vec::new());
         complete(&FILE, "", &mut fields, None, &mut problems);
         let missing: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(missing, ["node.id", "node.data_dir"]);
+        assert_eq!(missing, ["node.data_dir"]);
         problems.clear();
         check_table(&FILE, "", fields, &mut problems);
         assert_eq!(problems, []);

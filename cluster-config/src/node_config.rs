@@ -40,8 +40,10 @@ pub struct ClusterSection {
     pub id: Option<ClusterId>,
     /// This node founds the cluster if its data directory is empty.
     pub bootstrap: bool,
-    /// All nodes, this one included, ids ascending.
+    /// The nodes that found the cluster, this one included, ids ascending. Only this one if it joins.
     pub peers: Vec<Peer>,
+    /// Nodes of a running cluster that this one asks to be taken in.
+    pub join: Vec<PeerAddress>,
 }
 
 /// A node of the cluster and where it is reached.
@@ -56,7 +58,7 @@ pub struct Peer {
 /// This node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSection {
-    /// Its number, one of the peers.
+    /// Its number, one of the peers; [`NodeId::NONE`] until the cluster that it joins has granted one.
     pub id: NodeId,
     /// Where it keeps its files.
     pub data_dir: PathBuf,

@@ -200,7 +200,7 @@ fn read(kind: Kind, text: &str, origin: &Origin) -> Result<Located, String> {
         (Kind::Text | Kind::Word(_), Ok(value)) if value.get_ref().is_str() => Ok(locate(&value, &place)),
         (Kind::Text | Kind::Word(_), _) => Ok(plain()),
         (_, Ok(value)) => Ok(locate(&value, &place)),
-        (Kind::Numbers | Kind::Tables(_), Err(error)) => Err(error.message().trim().to_owned()),
+        (Kind::Numbers | Kind::Texts | Kind::Tables(_), Err(error)) => Err(error.message().trim().to_owned()),
         (_, Err(_)) => Ok(plain()),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Factor(f64),
     /// A list of whole numbers from 1.
     Numbers,
+    /// A list of texts, none of them empty.
+    Texts,
     /// A table.
     Table(&'static Table),
     /// A list of tables.
@@ -94,6 +96,7 @@ impl Kind {
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
             Self::Factor(max) => format!("a number above 0 and at most {max}"),
             Self::Numbers => "a list of integers from 1, such as [1, 2]".to_owned(),
+            Self::Texts => "a list of texts, such as [\"127.0.0.1:7401\"]".to_owned(),
             Self::Table(_) => "a table".to_owned(),
             Self::Tables(_) => "a list of tables".to_owned(),
         }
@@ -151,7 +154,7 @@ pub(crate) static FILE: Table = Table {
 
 static CLUSTER: Table = Table {
     path: "cluster",
-    about: "The cluster that the node belongs to. The same on every node, except for `bootstrap`.",
+    about: "The cluster that the node belongs to. The same on every node, except for `bootstrap` and `join`.",
     keys: &[
         key(
             "name",
@@ -176,7 +179,16 @@ static CLUSTER: Table = Table {
             "peers",
             Kind::Tables(&PEERS),
             Absent("a cluster of this node alone, at `node.listen`"),
-            "All nodes of the cluster, this one included.",
+            "The nodes that found the cluster, this one included. From then on the cluster itself knows its members: nodes \
+             that join or leave later are not written here.",
+        ),
+        key(
+            "join",
+            Kind::Texts,
+            Value("[]"),
+            "Addresses of nodes of a running cluster that this new node asks to be taken in. One that answers is enough. \
+             Leave out `peers` then, and `node.id` too: the cluster grants one. Not used any more once the node belongs to \
+             the cluster.",
         ),
     ],
 };
@@ -207,9 +219,9 @@ static NODE: Table = Table {
         key(
             "id",
             Kind::Integer(1, i64::MAX),
-            Required,
-            "Number of this node, one of `cluster.peers`. There is no default: two nodes of one number would \
-             contradict each other in one voice.",
+            Absent("granted by the cluster that the node joins"),
+            "Number of this node, one of `cluster.peers`. A node that founds a cluster must have one; one that joins gets \
+             a number that no node ever had, unless it names a free one here.",
         ),
         key(
             "data_dir",

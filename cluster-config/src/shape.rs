@@ -1,5 +1,6 @@
 //! The file as serde sees it: plain numbers and texts, no more and no fewer keys than the schema has.
 
+use portcullis_domain::id::NodeId;
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub(crate) struct ClusterShape {
     pub(crate) bootstrap: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) peers: Vec<PeerShape>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) join: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,7 +44,8 @@ pub(crate) struct PeerShape {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeShape {
-    pub(crate) id: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<u64>,
     pub(crate) data_dir: String,
     pub(crate) listen: String,
     pub(crate) capacity: u32,
@@ -139,10 +143,15 @@ impl From<&NodeConfig> for Shape {
                 name: cluster.name.clone(),
                 id: cluster.id.map(|id| id.to_string()),
                 bootstrap: cluster.bootstrap,
-                peers: cluster.peers.iter().map(PeerShape::from).collect(),
+                // A node that joins learns them.
+                peers: match cluster.join.is_empty() {
+                    true => cluster.peers.iter().map(PeerShape::from).collect(),
+                    false => Vec::new(),
+                },
+                join: cluster.join.iter().map(ToString::to_string).collect(),
             },
             node: NodeShape {
-                id: whole(node.id.0),
+                id: (node.id != NodeId::NONE).then_some(whole(node.id.0)),
                 data_dir: node.data_dir.to_string_lossy().into_owned(),
                 listen: node.listen.to_string(),
                 capacity: node.capacity,

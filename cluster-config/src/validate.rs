@@ -107,7 +107,7 @@ impl Checks<'_> {
             );
         }
         Some(NodeSection {
-            id: NodeId(shape.id),
+            id: shape.id.map_or(NodeId::NONE, NodeId),
             data_dir: PathBuf::from(&shape.data_dir),
             listen,
             capacity: shape.capacity,
@@ -131,14 +131,16 @@ impl Checks<'_> {
             Some(text) => self.take("cluster.id", text.parse::<ClusterId>()),
             None => None,
         };
+        let join = self.join(shape, this);
         let mut peers = self.peers(shape);
+        let this_id = this.id.unwrap_or(NodeId::NONE.0);
         if shape.peers.is_empty() {
             let address = PeerAddress::from(node?.listen);
             peers.push(Peer {
-                id: NodeId(this.id),
+                id: NodeId(this_id),
                 address,
             });
-        } else if !shape.peers.iter().any(|peer| peer.id == this.id) {
+        } else if this.id.is_some() && !shape.peers.iter().any(|peer| peer.id == this_id) {
             let known: Vec<_> = shape.peers.iter().map(|peer| peer.id.to_string()).collect();
             self.refuse(
                 "node.id",
@@ -153,7 +155,42 @@ impl Checks<'_> {
             id,
             bootstrap: shape.bootstrap,
             peers,
+            join,
         })
+    }
+
+    fn join(&mut self, shape: &ClusterShape, this: &NodeShape) -> Vec<PeerAddress> {
+        const KEY: &str = "cluster.join";
+        if shape.join.is_empty() {
+            if this.id.is_none() {
+                self.refuse(
+                    "node.id",
+                    "required unless the node joins a cluster, which grants one. Set it in [node] of the file, as \
+                     PORTCULLIS_NODE__ID, or with --set node.id=...",
+                );
+            }
+            return Vec::new();
+        }
+        if shape.bootstrap {
+            self.refuse(
+                KEY,
+                format!(
+                    "cannot go with {}: a node joins a cluster or founds one",
+                    self.cite("cluster.bootstrap")
+                ),
+            );
+        }
+        if !shape.peers.is_empty() {
+            self.refuse(
+                KEY,
+                "cannot go with cluster.peers: who joins learns the members from the cluster",
+            );
+        }
+        let mut join = Vec::new();
+        for (index, text) in shape.join.iter().enumerate() {
+            join.extend(self.take(&format!("{KEY}[{index}]"), text.parse::<PeerAddress>()));
+        }
+        join
     }
 
     fn peers(&mut self, shape: &ClusterShape) -> Vec<Peer> {
@@ -260,7 +297,9 @@ impl Checks<'_> {
                 self.twice(&format!("{key}.id"), &first);
             }
             for node in &shape.nodes {
-                let known = *node == this.id || cluster.peers.iter().any(|peer| peer.id == *node);
+                let known = this.id == Some(*node)
+                    || !cluster.join.is_empty()
+                    || cluster.peers.iter().any(|peer| peer.id == *node);
                 if !known {
                     self.refuse(&format!("{key}.nodes"), format!("node {node} is not in cluster.peers"));
                 }

@@ -76,7 +76,7 @@ fn a_key_under_the_wrong_heading_is_sent_to_the_right_one() {
     assert_eq!(
         problem_after_least("[cluster]\nheartbeat_ms = 100\n"),
         "node.toml:4:1: cluster.heartbeat_ms: unknown key; did you mean raft.heartbeat_ms? \
-         Known in [cluster] are name, id, bootstrap, peers"
+         Known in [cluster] are name, id, bootstrap, peers, join"
     );
 }
 
@@ -264,11 +264,34 @@ fn what_is_required_says_how_to_set_it() {
     assert_eq!(
         problems("", &[], &[]),
         [
-            "node.id: required, and nobody set it: expected an integer from 1. \
-             Set it in [node] of the file, as PORTCULLIS_NODE__ID, or with --set node.id=...",
             "node.data_dir: required, and nobody set it: expected text that is not empty. \
-             Set it in [node] of the file, as PORTCULLIS_NODE__DATA_DIR, or with --set node.data_dir=...",
+             Set it in [node] of the file, as PORTCULLIS_NODE__DATA_DIR, or with --set node.data_dir=..."
         ]
+    );
+    assert_eq!(
+        problem("[node]\ndata_dir = \"d\"\n"),
+        "node.id: required unless the node joins a cluster, which grants one. \
+         Set it in [node] of the file, as PORTCULLIS_NODE__ID, or with --set node.id=..."
+    );
+}
+
+#[test]
+fn a_node_that_joins_needs_no_id_and_names_no_peers() {
+    let joining = "[node]\ndata_dir = \"d\"\n[cluster]\njoin = [\"127.0.0.1:7402\"]\n";
+    let config = load(joining, &[], &[]).unwrap().config;
+    assert_eq!(config.node.id, portcullis_domain::id::NodeId::NONE);
+    assert_eq!(config.cluster.join[0].to_string(), "127.0.0.1:7402");
+    let again = load(&portcullis_config::to_toml(&config), &[], &[]).unwrap().config;
+    assert_eq!(again, config);
+
+    let found = problem(&format!("{joining}bootstrap = true\n"));
+    assert!(found.contains("a node joins a cluster or founds one"), "{found}");
+    let found = problem(&format!("{joining}peers = [{{ id = 1, address = \"a:1\" }}]\n"));
+    assert!(found.contains("cannot go with cluster.peers"), "{found}");
+    let found = problem(&joining.replace("127.0.0.1:7402", "http://a"));
+    assert!(
+        found.contains("cluster.join[0]") && found.contains("host:port"),
+        "{found}"
     );
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use portcullis_config::LivenessSection;
 use portcullis_consensus::{Agreement, Connector, Consensus};
-use portcullis_domain::id::{BootId, ClusterId, NodeId};
+use portcullis_domain::id::{BootId, ClusterId, Incarnation, NodeId};
+use portcullis_domain::outcome::RefusalReason;
+use portcullis_domain::roster;
 use portcullis_proto::internal::v1 as pb;
 use portcullis_proto::internal::v1::heartbeat_service_client::HeartbeatServiceClient;
 use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatService;
@@ -18,9 +20,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt as _;
 
 use crate::clock::{PortTime, unix_ms};
 use crate::link::HostSlot;
+use crate::neighbours::{Neighbours, PerNeighbour};
 
 /// A node whose clock is off the majority by more does not lead.
 const CLOCK_OFF_MS: i64 = 2_000;
@@ -60,7 +64,8 @@ struct Inner {
     boot: BootId,
     address: String,
     capacity: u32,
-    nodes: usize,
+    incarnation: Incarnation,
+    neighbours: watch::Receiver<Neighbours>,
     timing: LivenessSection,
     port_time: PortTime,
     consensus: Consensus,
@@ -93,16 +98,16 @@ pub struct Sender {
 }
 
 impl Beats {
-    /// Starts sending to `peers` until `stop`.
+    /// Starts sending to the neighbours until `stop`.
     pub fn start(
         me: Sender,
-        peers: Vec<(NodeId, String)>,
+        neighbours: watch::Receiver<Neighbours>,
         connector: &Connector,
         consensus: Consensus,
         host: HostSlot,
         stop: &CancellationToken,
     ) -> Self {
-        let alone = peers.is_empty();
+        let alone = neighbours.borrow().voters == [me.node];
         let beats = Self {
             inner: Arc::new(Inner {
                 cluster: me.cluster,
@@ -110,7 +115,8 @@ impl Beats {
                 boot: me.boot,
                 address: me.address,
                 capacity: me.capacity,
-                nodes: peers.len() + 1,
+                incarnation: consensus.incarnation(),
+                neighbours: neighbours.clone(),
                 timing: me.timing,
                 port_time: me.port_time,
                 consensus,
@@ -121,13 +127,11 @@ impl Beats {
                 yielding: AtomicBool::new(false),
             }),
         };
-        for (node, address) in peers {
-            tokio::spawn(
-                beats
-                    .clone()
-                    .send(node, HeartbeatServiceClient::new(connector(&address)), stop.clone()),
-            );
-        }
+        tokio::spawn(
+            beats
+                .clone()
+                .send_to_all(neighbours, Arc::clone(connector), stop.clone()),
+        );
         tokio::spawn(beats.clone().judge(stop.clone()));
         beats
     }
@@ -142,11 +146,26 @@ impl Beats {
         self.table().heard.get(&node).cloned()
     }
 
-    /// The other node that was heard of last, if it was lately.
+    /// The other voter that was heard of last, if it was lately; one that is drained only if there is no other.
     pub fn freshest(&self) -> Option<NodeId> {
+        let view = self.inner.consensus.view();
+        let voters = self.inner.neighbours.borrow().voters.clone();
         let table = self.table();
-        let (node, heard) = table.heard.iter().max_by_key(|(_, heard)| heard.at)?;
-        (heard.at.elapsed() <= self.inner.timing.suspect).then_some(*node)
+        let lately = table
+            .heard
+            .iter()
+            .filter(|(node, heard)| heard.at.elapsed() <= self.inner.timing.suspect && voters.contains(node));
+        let (node, _) = lately.max_by_key(|(node, heard)| (!view.ledger.carries_nothing(**node), heard.at))?;
+        Some(*node)
+    }
+
+    /// Whether a node has been heard of lately; this one always has.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        let heard = || {
+            self.heard(node)
+                .is_some_and(|heard| heard.at.elapsed() <= self.inner.timing.suspect)
+        };
+        node == self.inner.node || heard()
     }
 
     /// How far another node's clock is ahead of this one's, milliseconds.
@@ -187,7 +206,34 @@ impl Beats {
             leads: leadership.leader == Some(inner.node.0),
             address: inner.address.clone(),
             capacity: inner.capacity,
+            incarnation: inner.incarnation,
             version: crate::process::CLUSTER_VERSION,
+        }
+    }
+
+    async fn send_to_all(
+        self,
+        mut neighbours: watch::Receiver<Neighbours>,
+        connector: Connector,
+        stop: CancellationToken,
+    ) {
+        let mut senders = PerNeighbour::new(&stop);
+        loop {
+            let others = neighbours.borrow_and_update().others.clone();
+            {
+                let mut table = self.table();
+                table.answered.retain(|node, _| others.contains_key(node));
+                table.differing.retain(|node, _| others.contains_key(node));
+            }
+            senders.follow(&others, |node, address, stop| {
+                let client = HeartbeatServiceClient::new(connector(address));
+                tokio::spawn(self.clone().send(node, client, stop));
+            });
+            self.count();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = neighbours.changed() => if changed.is_err() { return },
+            }
         }
     }
 
@@ -212,6 +258,10 @@ impl Beats {
             let response = match tokio::time::timeout(within, client.beat(request)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(status)) => {
+                    if let Some(reason) = turned_away(&status) {
+                        self.inner.consensus.stop_for(reason);
+                        return;
+                    }
                     // Silence is normal while a node is away; a refusal is a mistake in a configuration.
                     let mistaken = matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument);
                     if mistaken && refusal.as_deref() != Some(status.message()) {
@@ -244,13 +294,19 @@ impl Beats {
     /// Counts who answered lately.
     fn count(&self) {
         let now = Instant::now();
-        let there = 1 + self
-            .table()
-            .answered
-            .values()
-            .filter(|answered| now.duration_since(answered.at) <= self.inner.timing.suspend)
-            .count();
-        let has = 2 * there > self.inner.nodes;
+        let voters = self.inner.neighbours.borrow().voters.clone();
+        let there = {
+            let table = self.table();
+            let lately = |node: &NodeId| {
+                let answered = table.answered.get(node);
+                answered.is_some_and(|answered| now.duration_since(answered.at) <= self.inner.timing.suspend)
+            };
+            voters
+                .iter()
+                .filter(|node| **node == self.inner.node || lately(node))
+                .count()
+        };
+        let has = 2 * there > voters.len();
         self.inner.quorum.send_if_modified(|quorum| {
             let changed = *quorum != has;
             *quorum = has;
@@ -268,8 +324,12 @@ impl Beats {
                 _ = ticks.tick() => {}
             }
             self.count();
-            let differing = self.table().differing.len();
-            if 2 * differing > self.inner.nodes {
+            let voters = self.inner.neighbours.borrow().voters.clone();
+            let differing = {
+                let table = self.table();
+                voters.iter().filter(|node| table.differing.contains_key(node)).count()
+            };
+            if differing > 0 && 2 * differing > voters.len() {
                 self.inner.consensus.stop_for(
                     "the decision log of this node differs from that of the majority; keep its data folder for the \
                      auditors, remove the node from the cluster and add a new one with a new id",
@@ -287,6 +347,7 @@ impl Beats {
         }
         let now = Instant::now();
         let suspend = self.inner.timing.suspend;
+        let voters = self.inner.neighbours.borrow().voters.len();
         let (off, freshest) = {
             let table = self.table();
             let lately = || {
@@ -296,10 +357,10 @@ impl Beats {
                     .filter(|(_, peer)| now.duration_since(peer.at) <= suspend)
             };
             let off = lately().filter(|(_, peer)| peer.offset_ms.abs() > CLOCK_OFF_MS).count();
-            (off, lately().max_by_key(|(_, peer)| peer.at).map(|(node, _)| *node))
+            (off, lately().next().is_some())
         };
         let beats = self.clone();
-        let Some(to) = freshest.filter(|_| 2 * off > self.inner.nodes) else {
+        let Some(to) = self.freshest().filter(|_| freshest).filter(|_| 2 * off > voters) else {
             self.inner.yielding.store(false, Ordering::Relaxed);
             return;
         };
@@ -328,6 +389,16 @@ impl HeartbeatService for Beats {
             ));
         }
         let (node, boot) = (beat.node, beat.boot);
+        let view = self.inner.consensus.view();
+        if let Some(enrolment) = view.ledger.enrolment(node) {
+            let member = self.inner.neighbours.borrow().others.contains_key(&node);
+            if enrolment.removed && !member {
+                return Err(portcullis_wire::status::refused(&roster::has_left(node)));
+            }
+            if enrolment.incarnation.is_some_and(|known| known != beat.incarnation) {
+                return Err(portcullis_wire::status::refused(&roster::taken(node)));
+            }
+        }
         match self.inner.consensus.check_root(beat.head.size, &beat.head.root) {
             Agreement::Different => {
                 tracing::error!(%node, size = beat.head.size, "the decision logs of two nodes differ");
@@ -355,6 +426,15 @@ impl HeartbeatService for Beats {
             unix_time_ms: unix_ms(),
         })))
     }
+}
+
+/// Why a node that is answered so must not go on: it was removed, or its id belongs to another folder.
+fn turned_away(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    let reason = &details.error_info()?.reason;
+    let fatal = [RefusalReason::NodeRemoved, RefusalReason::NodeIdUsed];
+    let fatal = fatal.iter().any(|fatal| fatal.as_str() == reason);
+    fatal.then(|| status.message().to_owned())
 }
 
 /// Memory that this process has resident, as the kernel says; 0 where it does not.

@@ -69,6 +69,15 @@ type CommandKey = Option<Digest>;
 /// Commands that bring the ledger to what the configuration says. Lanes that are busy keep their definition until the next
 /// leader looks, and lanes that the configuration does not name stay.
 fn missing(config: &NodeConfig, cluster: ClusterId, ledger: &Ledger) -> Vec<(CommandKey, CommandBody)> {
+    if let Some(former) = ledger.former() {
+        let restore = ClusterCommand::Restore {
+            cluster,
+            former,
+            size: ledger.log().size(),
+            root: ledger.log().root(),
+        };
+        return vec![(None, CommandBody::Cluster(restore))];
+    }
     if ledger.cluster().is_none() {
         let found = ClusterCommand::Found {
             cluster,

@@ -3,18 +3,26 @@
 //! [`process`] opens what is on disk and wires everything; [`services`] answers clients; [`link`] carries actors' messages
 //! and devices between nodes; [`beat`] exchanges heartbeats; [`ports`] gives the actors what they need. [`demo`] runs a
 //! cluster of three such processes beside a simulated port, and [`bench`] measures one; [`cli`] is the command line.
+//! [`joining`] takes a new node into a cluster, [`enrolling`] says which data folder a node has, [`steward`] brings the members
+//! in line with the ledger, and [`neighbours`] is who they are. [`backup`] copies a stopped node's folder, and makes such a copy
+//! a new cluster.
 #![allow(clippy::missing_errors_doc)]
 
+pub mod backup;
 pub mod beat;
 pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+pub mod enrolling;
 pub mod founding;
+pub mod joining;
 pub mod link;
 mod local;
+pub mod neighbours;
 pub mod ports;
 pub mod process;
 pub mod services;
 pub mod signal;
+pub mod steward;
 pub mod telemetry;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use portcullis::cli::{self, Cli, Command, NodeCommand, NodeRunArgs};
+use portcullis::cli::{self, Cli, ClientCommand, ClusterCommand, Command, NodeCommand, NodeRunArgs};
 use portcullis::{bench, demo, process, telemetry};
 use portcullis_config::NodeConfig;
 use tokio::io::AsyncReadExt;
@@ -11,6 +11,8 @@ fn main() -> ExitCode {
     let cli = Cli::read();
     let format = cli.global.format();
     let result = match cli.command {
+        // A node, for all that it is typed under `cluster`.
+        Command::Client(ClientCommand::Cluster(ClusterCommand::Join(args))) => join(&args).map(|()| ExitCode::SUCCESS),
         Command::Client(command) => {
             telemetry::start_quiet();
             return cli::run_client_command(&cli.global, command);
@@ -31,8 +33,30 @@ fn main() -> ExitCode {
     })
 }
 
+fn configuration(args: &NodeRunArgs) -> anyhow::Result<NodeConfig> {
+    Ok(NodeConfig::load(
+        Some(&args.config),
+        portcullis_config::environment(),
+        &args.set,
+    )?)
+}
+
+fn join(args: &NodeRunArgs) -> anyhow::Result<()> {
+    let config = configuration(args)?;
+    if config.cluster.join.is_empty() {
+        anyhow::bail!(
+            "cluster.join: name at least one node of the running cluster, such as --set \
+             'cluster.join=[\"127.0.0.1:7401\"]'"
+        );
+    }
+    run(config, args)
+}
+
 fn run_node(args: &NodeRunArgs) -> anyhow::Result<()> {
-    let config = NodeConfig::load(Some(&args.config), portcullis_config::environment(), &args.set)?;
+    run(configuration(args)?, args)
+}
+
+fn run(config: NodeConfig, args: &NodeRunArgs) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     let stop_with_stdin = args.stop_with_stdin;
     on_all_cores(process::run(config, async move {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arc_swap::ArcSwapOption;
 use portcullis_actors::{Host, HostConfig, Identity, Ports};
-use portcullis_config::NodeConfig;
-use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, cluster_of, tcp_connector};
-use portcullis_domain::id::{BootId, ClusterId};
+use portcullis_config::{NodeConfig, PeerAddress};
+use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, incarnation_of, owner_of, tcp_connector};
+use portcullis_domain::id::{BootId, ClusterId, Incarnation, NodeId};
 use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatServiceServer;
 use portcullis_proto::internal::v1::link_service_server::LinkServiceServer;
+use portcullis_proto::internal::v1::membership_service_server::MembershipServiceServer;
 use portcullis_proto::v1::cluster_service_server::ClusterServiceServer;
 use portcullis_proto::v1::inspection_service_server::InspectionServiceServer;
 use portcullis_proto::v1::lane_service_server::LaneServiceServer;
@@ -25,7 +26,9 @@ use tonic::transport::Server;
 
 use crate::beat::{Beats, Sender};
 use crate::clock::PortTime;
+use crate::joining::{Applicant, Taken};
 use crate::link::{HostSlot, LinkServer, Links, Speaker};
+use crate::neighbours::Neighbours;
 use crate::ports::{ByContract, Core, Majority};
 use crate::services::{Gateway, Parts};
 
@@ -35,6 +38,8 @@ pub const CLUSTER_VERSION: u32 = 1;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// A process that is declared down sooner after its start waits before it starts again.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
+/// How long a leader that stops tries to hand over.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 /// How long open calls may take to finish when the node stops. Streams are ended before; what is left are short calls and
 /// the streams of other nodes' consensus, which end only from the other side.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
@@ -64,12 +69,13 @@ impl Process {
     ///
     /// # Errors
     /// Everything that keeps it from starting, each with what to do.
-    pub async fn start(config: NodeConfig) -> anyhow::Result<Self> {
+    pub async fn start(mut config: NodeConfig) -> anyhow::Result<Self> {
         let listener = listen(config.node.listen).await?;
+        let connector = tcp_connector();
+        let mut taken = settle_identity(&mut config, &connector).await?;
         let cluster = cluster_id(&config)?;
         let boot = BootId(rand::random::<u64>() >> 1);
         let port_time = PortTime(config.clock);
-        let connector = tcp_connector();
         let consensus = open_consensus(&config, cluster, port_time, &connector).await?;
         tracing::info!(cluster = %cluster, node = %config.node.id, %boot, listen = %config.node.listen, "node is starting");
 
@@ -81,28 +87,34 @@ impl Process {
             node: config.node.id,
             boot,
         };
-        let peers: Vec<_> = config
-            .others()
-            .map(|peer| (peer.id, peer.address.to_string()))
-            .collect();
-        let links = Links::start(me, peers.clone(), &connector, &stop);
+        let address = config
+            .address_of(config.node.id)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        if taken.is_none() && !config.cluster.join.is_empty() && consensus.membership().borrow().is_empty() {
+            // It had its id and went away before it became a member.
+            let applicant = applicant(&config, consensus.incarnation());
+            taken = Some(crate::joining::join(&applicant, &config.cluster.join, &connector).await?);
+        }
+        let told = taken.map_or_else(|| configured(&config), |taken| taken.neighbours);
+        let neighbours = crate::neighbours::follow(config.node.id, told, &consensus, &stop);
+        let links = Links::start(me, neighbours.clone(), &connector, &stop);
         let attached = Arc::new(AtomicU32::new(0));
         let sender = Sender {
             cluster,
             node: config.node.id,
             boot,
-            address: config
-                .address_of(config.node.id)
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            address: address.clone(),
             capacity: config.node.capacity,
             timing: config.liveness.clone(),
             port_time,
             devices: attached.clone(),
         };
-        let beats = Beats::start(sender, peers, &connector, consensus.clone(), host.clone(), &stop);
+        let beats = Beats::start(sender, neighbours, &connector, consensus.clone(), host.clone(), &stop);
         let gateway = Gateway::new(Parts {
             cluster,
+            address: address.clone(),
+            connector: Arc::clone(&connector),
             boot,
             config: config.clone(),
             consensus: consensus.clone(),
@@ -133,6 +145,10 @@ impl Process {
                 .map(|peer| (peer.id.0, Member::new(peer.address.to_string())))
                 .collect();
             consensus.initialize(members).await.context("founding the cluster")?;
+        } else if config.cluster.join.is_empty() && consensus.members().is_empty() {
+            tracing::info!(
+                "this node belongs to no cluster yet; it waits to be founded or taken in: `portcullis cluster init`"
+            );
         }
 
         let core = Core(consensus.clone());
@@ -161,6 +177,20 @@ impl Process {
             config.clone(),
             cluster,
             consensus.clone(),
+            stop.clone(),
+        ));
+        tokio::spawn(crate::enrolling::run(
+            config.node.id,
+            cluster,
+            address,
+            consensus.clone(),
+            connector,
+            stop.clone(),
+        ));
+        tokio::spawn(crate::steward::run(
+            config.node.id,
+            consensus.clone(),
+            beats.clone(),
             stop.clone(),
         ));
         tokio::spawn(report_health(consensus.clone(), beats.quorum(), health, stop.clone()));
@@ -216,17 +246,19 @@ impl Process {
 
     async fn stop(mut self) {
         tracing::info!(node = %self.config.node.id, "node is stopping");
+        // Leadership goes first, while everything still works: commands that come meanwhile go on to the next leader.
+        if self.consensus.leads()
+            && let Some(to) = self.beats.freshest()
+            && let Err(error) = self.consensus.transfer_leader(to.0, HAND_OVER_WITHIN).await
+        {
+            tracing::info!(%error, "leadership was not handed over");
+        }
         let host = self.host.swap(None);
         self.streams.cancel();
         if let Some(host) = host {
             host.stop().await;
         }
-        if self.consensus.leads()
-            && let Some(to) = self.beats.freshest()
-            && let Err(error) = self.consensus.transfer_leader(to.0, Duration::from_secs(1)).await
-        {
-            tracing::debug!(%error, "leadership was not handed over");
-        }
+        // From here on no connection is taken, and those that are open are told to go elsewhere. Calls in flight end.
         self.stop.cancel();
         if !self.server.is_finished() && tokio::time::timeout(STOP_WITHIN, &mut self.server).await.is_err() {
             self.server.abort();
@@ -256,7 +288,11 @@ pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 's
     let mut started;
     loop {
         started = tokio::time::Instant::now();
-        let process = Process::start(config.clone()).await?;
+        let process = tokio::select! {
+            process = Process::start(config.clone()) => process?,
+            // It may wait for a cluster to take it in.
+            () = asked.cancelled() => return Ok(()),
+        };
         match process.run_until(asked.cancelled()).await? {
             Ended::Asked => return Ok(()),
             Ended::DeclaredDown => {
@@ -292,7 +328,55 @@ fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
         );
     }
     // What the folder was claimed for at its first start; consensus writes it durably and checks it at each start.
-    Ok(cluster_of(&config.node.data_dir).unwrap_or_else(|| ClusterId(rand::random())))
+    let owner = owner_of(&config.node.data_dir);
+    Ok(owner.map_or_else(|| ClusterId(rand::random()), |(cluster, _)| cluster))
+}
+
+/// For a node that joins: its id and cluster, from its data folder, or else from the cluster that it asks to be taken in.
+async fn settle_identity(config: &mut NodeConfig, connector: &Connector) -> anyhow::Result<Option<Taken>> {
+    if config.cluster.join.is_empty() {
+        return Ok(None);
+    }
+    let (cluster, node, taken) = match owner_of(&config.node.data_dir) {
+        Some((cluster, node)) => (cluster, node, None),
+        None => {
+            let folder = &config.node.data_dir;
+            let incarnation =
+                incarnation_of(folder).with_context(|| format!("node.data_dir: preparing {}", folder.display()))?;
+            let applicant = applicant(config, incarnation);
+            let taken = crate::joining::join(&applicant, &config.cluster.join, connector).await?;
+            (taken.cluster, taken.node, Some(taken))
+        }
+    };
+    // What is configured beside is compared with the folder when that is opened.
+    config.cluster.id.get_or_insert(cluster);
+    if config.node.id == NodeId::NONE {
+        config.node.id = node;
+    }
+    for peer in &mut config.cluster.peers {
+        peer.id = config.node.id;
+    }
+    Ok(taken)
+}
+
+fn applicant(config: &NodeConfig, incarnation: Incarnation) -> Applicant {
+    Applicant {
+        cluster: config.cluster.id,
+        incarnation,
+        address: PeerAddress::from(config.node.listen).to_string(),
+        node: Some(config.node.id).filter(|node| *node != NodeId::NONE),
+    }
+}
+
+/// The founders as the configuration names them.
+fn configured(config: &NodeConfig) -> Neighbours {
+    let peers = || config.cluster.peers.iter();
+    let voters = match config.cluster.join.is_empty() {
+        true => peers().map(|peer| peer.id).collect(),
+        false => Vec::new(),
+    };
+    let members = peers().map(|peer| (peer.id, peer.address.to_string()));
+    Neighbours::told(config.node.id, members, voters)
 }
 
 async fn open_consensus(
@@ -348,7 +432,8 @@ fn serve(
         .add_service(InspectionServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(LaneServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(LogServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
-        .add_service(ClusterServiceServer::new(gateway).max_decoding_message_size(limit))
+        .add_service(ClusterServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
+        .add_service(MembershipServiceServer::new(gateway).max_decoding_message_size(64 << 10))
         .add_service(LinkServiceServer::new(link).max_decoding_message_size(limit))
         .add_service(HeartbeatServiceServer::new(beats).max_decoding_message_size(64 << 10))
         .add_service(consensus.grpc_service());

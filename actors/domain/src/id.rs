@@ -98,6 +98,11 @@ number_id! {
     PassNo(u32), ""
 }
 
+impl NodeId {
+    /// No node: the first node has number 1.
+    pub const NONE: Self = Self(0);
+}
+
 impl Default for CommandNo {
     /// Before the first command.
     fn default() -> Self {

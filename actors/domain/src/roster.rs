@@ -60,7 +60,7 @@ impl Ledger {
 }
 
 /// The refusal of a node that has left.
-pub(crate) fn has_left(node: NodeId) -> Refusal {
+pub fn has_left(node: NodeId) -> Refusal {
     Refusal::new(
         RefusalReason::NodeRemoved,
         "node",
@@ -71,7 +71,7 @@ pub(crate) fn has_left(node: NodeId) -> Refusal {
 }
 
 /// The refusal of a folder that comes under another's id.
-pub(crate) fn taken(node: NodeId) -> Refusal {
+pub fn taken(node: NodeId) -> Refusal {
     Refusal::new(
         RefusalReason::NodeIdUsed,
         "node.id",

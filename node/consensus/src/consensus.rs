@@ -1,7 +1,6 @@
 //! The handle through which the rest of the system proposes, reads and follows.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -10,10 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use openraft::ChangeMembers;
-use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,11 +22,11 @@ use crate::forward::Forwarder;
 use crate::home::{Home, HomeError};
 use crate::index::Index;
 use crate::leadership::{self, Leadership, Raft};
-use crate::ledger::{Command, Digest, Outcome};
+use crate::ledger::{Command, Digest, Incarnation, NodeId, Outcome};
 use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::network::Network;
-use crate::peers::{Connector, Peers};
+use crate::peers::{Connector, Known, Peers};
 use crate::proposer::Proposer;
 use crate::purge;
 use crate::replica::{Replica, View};
@@ -37,7 +34,6 @@ use crate::settings::Settings;
 use crate::snapshot::Content;
 use crate::snapshots::Snapshots;
 use crate::tlog::Tlog;
-use crate::types::Member;
 
 /// How long shutting down waits for its tasks.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -50,6 +46,7 @@ pub struct Consensus {
 
 struct Inner {
     node: u64,
+    incarnation: Incarnation,
     patience: Duration,
     /// How long a leader may trust that a quorum has confirmed it.
     lease: Duration,
@@ -97,7 +94,6 @@ impl Consensus {
     /// Everything that makes the folder unfit; each says what to do.
     pub async fn open(settings: Settings, connector: Connector) -> Result<Self, OpenError> {
         let config = Arc::new(settings.raft_config()?);
-        let peers = Peers::new(connector, settings.cluster, settings.node);
         let opened = {
             let settings = settings.clone();
             // Errors of two kinds: those of the thread, and ours.
@@ -113,6 +109,18 @@ impl Consensus {
             machine,
             replica,
         } = opened;
+        let incarnation = home.incarnation();
+        let roster = {
+            let replica = Arc::clone(&replica);
+            move |node| known(&replica, node)
+        };
+        let peers = Peers::new(
+            connector,
+            settings.cluster,
+            settings.node,
+            incarnation,
+            Arc::new(roster),
+        );
 
         let network = Network {
             peers: peers.clone(),
@@ -157,6 +165,7 @@ impl Consensus {
         let consensus = Consensus {
             inner: Arc::new(Inner {
                 node: settings.node,
+                incarnation,
                 patience: settings.patience,
                 lease: settings.timing.lease(),
                 promises_until: promised.then_some(promises_until),
@@ -211,25 +220,6 @@ impl Consensus {
         Ok(consensus)
     }
 
-    /// Founds the cluster with these members, this node among them. Does nothing on a node that has been part of a cluster.
-    /// Several nodes may be told to, if they are told the same.
-    ///
-    /// # Errors
-    /// [`ChangeError::Refused`] when this node is not among the members.
-    pub async fn initialize(&self, members: BTreeMap<u64, Member>) -> Result<(), ChangeError> {
-        let raft = &self.inner.raft;
-        let stopped = |fatal: &dyn fmt::Display| ChangeError::Stopped(fatal.to_string());
-        if raft.is_initialized().await.map_err(|fatal| stopped(&fatal))? {
-            return Ok(());
-        }
-        match raft.initialize(members).await {
-            // Another node was faster: it told this one the same.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-            Err(RaftError::APIError(error)) => Err(ChangeError::Refused(error.to_string())),
-            Err(RaftError::Fatal(fatal)) => Err(stopped(&fatal)),
-        }
-    }
-
     /// Has commands applied, from any node, and returns the outcome of each, in their order. They are stamped by the leader;
     /// `Command::at` of what is given does not matter. They need not end up side by side in the log.
     ///
@@ -277,63 +267,14 @@ impl Consensus {
         self.inner.node
     }
 
-    /// The known members and their addresses, learners included.
-    pub fn members(&self) -> BTreeMap<u64, Member> {
-        leadership::members(&self.inner.raft)
+    /// The incarnation of this node's data folder.
+    pub fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation
     }
 
     /// Compares another replica's log with this one.
     pub fn check_root(&self, size: u64, root: &Digest) -> Agreement {
         self.inner.replica.check_root(size, root)
-    }
-
-    /// Hands leadership to another voter and waits until this node sees it lead.
-    ///
-    /// # Errors
-    /// When this node does not lead, or it does not happen in time.
-    pub async fn transfer_leader(&self, to: u64, patience: Duration) -> Result<(), ChangeError> {
-        let mut leadership = self.leadership();
-        let leader = leadership.borrow().leader;
-        if leader == Some(to) {
-            return Ok(());
-        }
-        if leader != Some(self.inner.node) {
-            return Err(ChangeError::NotLeader { leader });
-        }
-        if !self.status().voters.contains_key(&to) {
-            return Err(ChangeError::Refused(format!("node {to} is not a voter")));
-        }
-        self.inner
-            .raft
-            .trigger()
-            .transfer_leader(to)
-            .await
-            .map_err(|fatal| ChangeError::Stopped(fatal.to_string()))?;
-        match timeout(patience, leadership.wait_for(|now| now.leader == Some(to))).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(ChangeError::Stopped("it was shut down".to_owned())),
-            Err(_) => Err(ChangeError::Deadline { waited: patience }),
-        }
-    }
-
-    /// Adds a node that receives everything and does not vote, and waits until it has caught up. On the leader only.
-    ///
-    /// # Errors
-    /// When this node does not lead or it does not happen in time.
-    pub async fn add_learner(&self, node: u64, member: Member, patience: Duration) -> Result<(), ChangeError> {
-        let added = self.inner.raft.add_learner(node, member, true);
-        settled(timeout(patience, added).await, patience)
-    }
-
-    /// Makes exactly these nodes the voters; all of them must be members already. Nodes that stop being voters leave. On the
-    /// leader only.
-    ///
-    /// # Errors
-    /// When this node does not lead or it does not happen in time.
-    pub async fn set_voters(&self, voters: BTreeSet<u64>, patience: Duration) -> Result<(), ChangeError> {
-        let change = ChangeMembers::ReplaceAllVoters(voters);
-        let changed = self.inner.raft.change_membership(change, false);
-        settled(timeout(patience, changed).await, patience)
     }
 
     /// Takes a snapshot now instead of when it is due. Returns when it was asked for, not when it is done.
@@ -439,6 +380,18 @@ impl Consensus {
     }
 }
 
+/// What the ledger of this replica knows of a node.
+fn known(replica: &Replica, node: u64) -> Known {
+    let view = replica.view.load();
+    let Some(enrolment) = view.ledger.enrolment(NodeId(node)) else {
+        return Known::default();
+    };
+    Known {
+        incarnation: enrolment.incarnation,
+        gone: enrolment.removed && replica.members.borrow().get(node).is_none(),
+    }
+}
+
 /// A task whose error or panic stops the node.
 fn spawn(
     tasks: &TaskTracker,
@@ -463,22 +416,6 @@ fn said(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (None, Some(text)) => text,
         (None, None) => "no text",
-    }
-}
-
-type Change<T> = Result<T, RaftError<crate::types::Group, ClientWriteError<crate::types::Group>>>;
-
-fn settled<T>(result: Result<Change<T>, tokio::time::error::Elapsed>, waited: Duration) -> Result<(), ChangeError> {
-    match result {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => Err(ChangeError::NotLeader {
-            leader: forward.leader_id,
-        }),
-        // It was in the log, and who leads now may have committed it all the same.
-        Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => Err(ChangeError::Unknown),
-        Ok(Err(RaftError::APIError(error))) => Err(ChangeError::Refused(error.to_string())),
-        Ok(Err(RaftError::Fatal(fatal))) => Err(ChangeError::Stopped(fatal.to_string())),
-        Err(_) => Err(ChangeError::Deadline { waited }),
     }
 }
 

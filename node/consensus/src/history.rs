@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::bundle::{Bundle, LEAVES};
 use crate::bundles::Bundles;
 use crate::disk::Disk;
-use crate::home::{Home, HomeError, cluster_of};
+use crate::home::{Home, HomeError, owner_of};
 use crate::ledger::{self, Digest, Ledger};
 use crate::settings::Settings;
 use crate::snapshot::Content;
@@ -170,7 +170,7 @@ impl HistoryReader {
         let nothing = || HistoryError::NoSnapshot {
             folder: folder.to_owned(),
         };
-        let cluster = cluster_of(folder).ok_or_else(nothing)?;
+        let (cluster, _) = owner_of(folder).ok_or_else(nothing)?;
         let newest = Snapshots::new(Arc::clone(&disk), folder.join("snap"), cluster).newest()?;
         let content = match (newest.snapshot, newest.damaged.into_iter().next()) {
             (Some((content, _)), _) => content,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! meta/node   text: format version, cluster id, node id; written once
+//! meta/incarnation   which life of the folder this is; written once
 //! LOCK        locked as long as the process runs
 //! raft/       log and vote: <number>.log, and <number>.spare to be used again
 //! snap/       <index>.snap
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use fs4::fs_std::FileExt;
 
 use crate::disk::{Disk, TEMPORARY};
-use crate::ledger::ClusterId;
+use crate::incarnation;
+use crate::ledger::{ClusterId, Incarnation, NodeId};
 use crate::remedy::remedy;
 
 /// Version of the layout of the folder and of the files in it.
@@ -120,6 +122,7 @@ pub enum HomeError {
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: PathBuf,
+    incarnation: Incarnation,
     _lock: File,
 }
 
@@ -161,6 +164,8 @@ impl Home {
             let text = format!("portcullis-node {FORMAT}\ncluster {cluster}\nnode {node}\n");
             disk.publish(&file, text.as_bytes()).map_err(io("write", &file))?;
         }
+        let incarnation = incarnation::path(&meta);
+        let incarnation = incarnation::read_or_make(disk, &meta).map_err(io("read", &incarnation))?;
         for name in ["meta", "raft", "snap", "tlog", "blobs"] {
             let path = folder.join(name);
             disk.create_dir_all(&path).map_err(io("create", &path))?;
@@ -169,8 +174,13 @@ impl Home {
         disk.sync_dir(folder).map_err(io("sync", folder))?;
         Ok(Home {
             folder: folder.to_owned(),
+            incarnation,
             _lock: lock,
         })
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     pub(crate) fn raft(&self) -> PathBuf {
@@ -194,11 +204,11 @@ impl Home {
     }
 }
 
-/// The cluster that a folder belongs to, if it belongs to one. Does not lock the folder.
-pub fn cluster_of(folder: &Path) -> Option<ClusterId> {
+/// The cluster and the node that a folder belongs to, if it belongs to one. Does not lock the folder.
+pub fn owner_of(folder: &Path) -> Option<(ClusterId, NodeId)> {
     let text = std::fs::read_to_string(folder.join("meta").join("node")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("cluster "))?;
-    line.parse().ok()
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    Some((value("cluster ")?.parse().ok()?, NodeId(value("node ")?.parse().ok()?)))
 }
 
 /// Removes what a crash left half written.
@@ -358,11 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_of_a_folder_is_known_while_it_is_in_use() {
+    fn the_owner_of_a_folder_is_known_while_it_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(cluster_of(folder.path()), None);
+        assert_eq!(owner_of(folder.path()), None);
         let _open = open(folder.path(), OURS, 1).unwrap();
-        assert_eq!(cluster_of(folder.path()), Some(OURS));
+        assert_eq!(owner_of(folder.path()), Some((OURS, NodeId(1))));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What consensus needs of the domain, in one place.
 
 use portcullis_domain::codec::{self, CodecError};
-pub(crate) use portcullis_domain::command::Command;
+pub(crate) use portcullis_domain::command::{Command, CommandBody};
 use portcullis_domain::event::Leaf;
-pub(crate) use portcullis_domain::id::{ClusterId, Digest, Timestamp};
+pub(crate) use portcullis_domain::id::{ClusterId, Digest, Incarnation, NodeId, Timestamp};
 pub(crate) use portcullis_domain::ledger::Ledger;
 pub(crate) use portcullis_domain::outcome::Outcome;
 

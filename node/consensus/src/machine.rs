@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::bundle::LEAVES;
 use crate::ledger::{self, Ledger};
+use crate::membership::Members;
 use crate::record::invalid;
 use crate::replica::{Replica, View};
 use crate::snapshot::Content;
@@ -49,6 +50,7 @@ impl Machine {
         replica.tlog.install(roots, open_leaves)?;
         replica.set_origin(ledger.log().clone());
         replica.remember_root(&view);
+        replica.members.send_replace(Members::of(&membership));
         replica.publish(view, last.map_or(0, |id| id.index + 1));
         Ok(Machine {
             replica,
@@ -65,6 +67,7 @@ impl Machine {
             EntryPayload::Blank => Ok(Answers::default()),
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(self.last, membership);
+                self.replica.members.send_replace(Members::of(&self.membership));
                 Ok(Answers::default())
             }
             EntryPayload::Normal(proposal) => {
@@ -206,6 +209,7 @@ impl RaftStateMachine<Group> for Machine {
         self.last = content.last;
         self.membership = content.membership;
         self.replica.set_origin(self.ledger.log().clone());
+        self.replica.members.send_replace(Members::of(&self.membership));
         self.replica.remember_root(&view);
         self.replica.set_current_snapshot(meta.clone(), file);
         let applied = self.last.map_or(0, |id| id.index + 1);

@@ -10,7 +10,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use crate::ledger::ClusterId;
+use crate::ledger::{ClusterId, Incarnation};
 use crate::types::GROUP;
 
 /// Makes a connection to an address (`host:port`), or something that will connect when it is used. Called once for each
@@ -26,6 +26,8 @@ const CLUSTER: &str = "portcullis-cluster";
 const GROUP_KEY: &str = "portcullis-group";
 const TO: &str = "portcullis-to";
 const FROM: &str = "portcullis-from";
+const FROM_INCARNATION: &str = "portcullis-from-incarnation";
+const TO_INCARNATION: &str = "portcullis-to-incarnation";
 
 /// What a connection is for. A snapshot or a burst of entries must not delay a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,12 +42,35 @@ pub(crate) enum Class {
     Bulk,
 }
 
+/// What the ledger knows of a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    /// The data folder that its id belongs to.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// It was removed, and is no member any more.
+    pub(crate) gone: bool,
+}
+
+/// Looks a node up in the ledger.
+pub(crate) type Roster = Arc<dyn Fn(u64) -> Known + Send + Sync>;
+
+/// Why a call is refused.
+#[derive(Debug)]
+pub(crate) struct NotForUs {
+    /// For the caller.
+    pub(crate) status: Status,
+    /// This node's id belongs to another data folder: it must not take part.
+    pub(crate) impostor: bool,
+}
+
 /// The connections of one node.
 #[derive(Clone)]
 pub(crate) struct Peers {
     connector: Connector,
     cluster: ClusterId,
     from: u64,
+    incarnation: Incarnation,
+    roster: Roster,
     channels: Arc<Mutex<HashMap<(String, Class), Channel>>>,
 }
 
@@ -59,11 +84,19 @@ impl fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(connector: Connector, cluster: ClusterId, from: u64) -> Self {
+    pub(crate) fn new(
+        connector: Connector,
+        cluster: ClusterId,
+        from: u64,
+        incarnation: Incarnation,
+        roster: Roster,
+    ) -> Self {
         Peers {
             connector,
             cluster,
             from,
+            incarnation,
+            roster,
             channels: Arc::default(),
         }
     }
@@ -97,26 +130,58 @@ impl Peers {
         put(GROUP_KEY, GROUP.to_string());
         put(TO, to.to_string());
         put(FROM, self.from.to_string());
+        put(FROM_INCARNATION, self.incarnation.to_string());
+        if let Some(known) = (self.roster)(to).incarnation {
+            put(TO_INCARNATION, known.to_string());
+        }
         request
     }
 
     /// Is this call for us?
-    pub(crate) fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+    pub(crate) fn check(&self, metadata: &MetadataMap) -> Result<(), NotForUs> {
+        let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
+        let refuse = |message: String, impostor: bool| {
+            tracing::warn!(%message, "a call that is not for this node was refused");
+            let status = Status::failed_precondition(message);
+            Err(NotForUs { status, impostor })
+        };
         for (key, ours) in [
             (CLUSTER, self.cluster.to_string()),
             (GROUP_KEY, GROUP.to_string()),
             (TO, self.from.to_string()),
         ] {
-            let theirs = metadata.get(key).and_then(|value| value.to_str().ok());
+            let theirs = text(key);
             if theirs != Some(&ours) {
                 let theirs = theirs.unwrap_or("nothing");
                 let message = format!(
                     "{key} is {theirs} in the call, but {ours} here; the caller's list of members has the wrong address or \
                      belongs to another cluster"
                 );
-                tracing::warn!(%message, "a call that is not for this node was refused");
-                return Err(Status::failed_precondition(message));
+                return refuse(message, false);
             }
+        }
+        let ours = self.incarnation.to_string();
+        if text(TO_INCARNATION).is_some_and(|theirs| theirs != ours) {
+            return refuse(
+                format!(
+                    "node id {} belongs to another data folder; bring that folder back, or join as a new node with an empty \
+                     data folder and no node.id",
+                    self.from
+                ),
+                true,
+            );
+        }
+        let from = text(FROM).and_then(|from| from.parse().ok()).unwrap_or(0);
+        let known = (self.roster)(from);
+        if known.gone {
+            return refuse(format!("node {from} was removed from the cluster"), false);
+        }
+        let theirs = text(FROM_INCARNATION).and_then(|text| text.parse::<Incarnation>().ok());
+        if known.incarnation.is_some() && theirs != known.incarnation {
+            return refuse(
+                format!("the call is from another data folder than the one that node id {from} belongs to"),
+                false,
+            );
         }
         Ok(())
     }
@@ -153,7 +218,19 @@ mod tests {
     use super::*;
 
     fn peers(cluster: u8, node: u64) -> Peers {
-        Peers::new(tcp_connector(), ClusterId([cluster; 16]), node)
+        folder(cluster, node, 1, None)
+    }
+
+    /// A node with a data folder, whose ledger knows one folder for every node.
+    fn folder(cluster: u8, node: u64, own: u8, known: Option<u8>) -> Peers {
+        let incarnation = |byte: u8| Incarnation([byte; 16]);
+        let own = incarnation(own);
+        let known = Known {
+            incarnation: known.map(incarnation),
+            gone: false,
+        };
+        let roster = Arc::new(move |_| known);
+        Peers::new(tcp_connector(), ClusterId([cluster; 16]), node, own, roster)
     }
 
     #[test]
@@ -161,7 +238,7 @@ mod tests {
         let call = peers(1, 1).request(2, ());
         peers(1, 2).check(call.metadata()).unwrap();
         for (other, key) in [(peers(1, 3), TO), (peers(2, 2), CLUSTER)] {
-            let status = other.check(call.metadata()).unwrap_err();
+            let status = other.check(call.metadata()).unwrap_err().status;
             assert_eq!(status.code(), tonic::Code::FailedPrecondition);
             assert!(status.message().starts_with(key), "{}", status.message());
         }
@@ -170,8 +247,28 @@ mod tests {
             peers(1, 2)
                 .check(&nobody)
                 .unwrap_err()
+                .status
                 .message()
                 .contains("is nothing in the call")
+        );
+    }
+
+    #[test]
+    fn a_wiped_folder_is_neither_asked_nor_heard_under_its_old_id() {
+        let (bound, wiped) = (1, 2);
+        // The others know node 2 by its first folder; the folder that is there now is another.
+        let call = folder(1, 1, bound, Some(bound)).request(2, ());
+        let refused = folder(1, 2, wiped, None).check(call.metadata()).unwrap_err();
+        assert!(refused.impostor, "it has to stop: {}", refused.status);
+        folder(1, 2, bound, Some(bound)).check(call.metadata()).unwrap();
+
+        let call = folder(1, 2, wiped, None).request(1, ());
+        let refused = folder(1, 1, bound, Some(bound)).check(call.metadata()).unwrap_err();
+        assert!(!refused.impostor, "the node that is asked is in order");
+        assert!(
+            refused.status.message().contains("another data folder"),
+            "{}",
+            refused.status
         );
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::errors::{ProposeError, Reason};
 use crate::forward::{Forwarded, Forwarder};
+use crate::gate::{Gate, Held};
 use crate::leadership::{Leadership, Raft};
 use crate::ledger::Command;
 use crate::proposal::{self, Packing};
@@ -50,6 +51,8 @@ pub(crate) struct Proposer {
     fatal: watch::Receiver<Option<String>>,
     forwarder: Forwarder,
     meters: Meters,
+    /// Shut while leadership is handed over.
+    gate: Gate,
 }
 
 impl Proposer {
@@ -73,6 +76,7 @@ impl Proposer {
             fatal,
             forwarder,
             meters: Meters::default(),
+            gate: Gate::default(),
         };
         (Arc::new(proposer), items)
     }
@@ -96,6 +100,11 @@ impl Proposer {
         waiting.answers().await
     }
 
+    /// Writes and forwards nothing until what is returned is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.gate.hold()
+    }
+
     /// Empties the queue until stopped.
     pub(crate) async fn run(self: Arc<Self>, mut items: mpsc::UnboundedReceiver<Item>, stop: CancellationToken) {
         let rounds = Arc::new(Semaphore::new(ROUNDS));
@@ -109,6 +118,10 @@ impl Proposer {
             let Ok(turn) = turn else { break };
             tokio::select! {
                 _ = items.recv_many(&mut round, ROUND) => {}
+                () = stop.cancelled() => break,
+            }
+            tokio::select! {
+                () = self.gate.opened() => {}
                 () = stop.cancelled() => break,
             }
             let now = Instant::now();
@@ -249,7 +262,7 @@ impl Proposer {
                 }
             }
             Err(ClientWriteError::ForwardToLeader(_)) => self.again(group, "the leader has no quorum or just changed"),
-            Err(error) => unknown(group, &error.to_string()),
+            Err(error) => self.unanswered(group, &error.to_string()),
         }
     }
 
@@ -271,7 +284,7 @@ impl Proposer {
                     self.again(refused, "the leader changed");
                 }
                 Forwarded::NotSent(detail) => self.again(items, &detail),
-                Forwarded::Lost(detail) => unknown(items, &detail),
+                Forwarded::Lost(detail) => self.unanswered(items, &detail),
                 Forwarded::TooLarge(size) => {
                     for item in items {
                         item.finish(Err(too_large(size)));
@@ -279,6 +292,21 @@ impl Proposer {
                 }
             }
         }
+    }
+
+    /// No answer came. What the ledger would know again is sent again, and gets the first answer; the rest is unknown.
+    fn unanswered(self: &Arc<Self>, items: Vec<Item>, detail: &str) {
+        let soon = Instant::now() + PAUSE;
+        let (mut again, mut rest) = (Vec::new(), Vec::new());
+        for mut item in items {
+            let known = item.doubt();
+            match known && !item.forwarded() && item.deadline() > soon {
+                true => again.push(item),
+                false => rest.push(item),
+            }
+        }
+        unknown(rest, detail);
+        self.again(again, detail);
     }
 
     /// Tries commands again that certainly had no effect, after a pause or as soon as the leadership changes.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::agreement::{Agreement, Roots};
 use crate::blocking::Blocking;
 use crate::ledger::{self, Digest, Ledger};
+use crate::membership::Members;
 use crate::snapshots::{SnapshotFile, Snapshots};
 use crate::tlog::Tlog;
 use crate::types::{LogId, SnapshotMeta};
@@ -46,6 +47,8 @@ pub(crate) struct Replica {
     pub(crate) applied: watch::Sender<u64>,
     /// Leaves in the decision log.
     pub(crate) changes: watch::Sender<u64>,
+    /// Who belongs to the Raft group.
+    pub(crate) members: watch::Sender<Members>,
     pub(crate) tlog: Arc<Tlog>,
     pub(crate) snapshots: Snapshots,
     pub(crate) blocking: Blocking,
@@ -63,6 +66,7 @@ impl Replica {
     pub(crate) fn new(view: View, tlog: Tlog, snapshots: Snapshots, blocking: Blocking) -> Self {
         let replica = Replica {
             applied: watch::channel(0).0,
+            members: watch::channel(Members::default()).0,
             changes: watch::channel(view.log_size).0,
             view: ArcSwap::from_pointee(view),
             tlog: Arc::new(tlog),

@@ -61,7 +61,12 @@ impl Service {
         if self.consensus.stopped().is_cancelled() {
             return Err(Status::unavailable("this node is stopping"));
         }
-        self.consensus.peers().check(request.metadata())
+        self.consensus.peers().check(request.metadata()).map_err(|refused| {
+            if refused.impostor {
+                self.consensus.stop_for(refused.status.message());
+            }
+            refused.status
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::errors::{ProposeError, Reason};
-use crate::ledger::{Command, Outcome};
+use crate::ledger::{Command, CommandBody, Outcome};
 
 /// What a caller gets for a command.
 pub(crate) type Answer = Result<Outcome, ProposeError>;
@@ -67,6 +67,8 @@ pub(crate) struct Item {
     pub(crate) command: Command,
     /// How often it was tried.
     pub(crate) attempts: u32,
+    /// An earlier try may have taken effect, so that only an outcome says what became of it.
+    doubtful: bool,
     index: usize,
     shared: Option<Arc<Shared>>,
 }
@@ -89,7 +91,23 @@ impl Item {
         self.shared().is_some_and(|shared| shared.forwarded)
     }
 
+    /// An answer to one of its tries did not come. Asking again is safe if the ledger knows the command again.
+    pub(crate) fn doubt(&mut self) -> bool {
+        self.doubtful = true;
+        match self.command.body {
+            CommandBody::External(_) | CommandBody::Actor(_) => true,
+            // Compare-and-set: a second one would be refused although the first one took effect.
+            CommandBody::Cluster(_) => false,
+        }
+    }
+
     pub(crate) fn finish(mut self, answer: Answer) {
+        let answer = match answer {
+            Err(ProposeError::NotApplied { detail, .. } | ProposeError::Stopped { detail }) if self.doubtful => Err(
+                ProposeError::unknown(format!("no answer came to the first try, and then: {detail}")),
+            ),
+            answer => answer,
+        };
         if let Some(shared) = self.shared.take() {
             shared.answer(self.index, answer);
         }
@@ -99,6 +117,9 @@ impl Item {
     pub(crate) fn claim(&self) -> bool {
         let Some(shared) = self.shared() else { return false };
         let mut slots = shared.slots();
+        if self.doubtful {
+            return matches!(slots[self.index], Slot::Sent);
+        }
         let queued = matches!(slots[self.index], Slot::Queued);
         if queued {
             slots[self.index] = Slot::Sent;
@@ -106,8 +127,11 @@ impl Item {
         queued
     }
 
-    /// Puts it back: it certainly had no effect.
+    /// Puts it back: it certainly had no effect, unless an earlier try may have had one.
     pub(crate) fn unclaim(&self) {
+        if self.doubtful {
+            return;
+        }
         if let Some(shared) = self.shared()
             && let slot @ Slot::Sent = &mut shared.slots()[self.index]
         {
@@ -154,6 +178,7 @@ pub(crate) fn batch(
         .map(|(index, command)| Item {
             command,
             attempts: 0,
+            doubtful: false,
             index,
             shared: Some(Arc::clone(&shared)),
         })
@@ -210,6 +235,27 @@ mod tests {
             entry: None,
             answer: outcome::Answer::Done,
         }))
+    }
+
+    #[tokio::test]
+    async fn what_may_have_taken_effect_is_not_called_without_effect_later() {
+        let (items, waiting) = three(Duration::from_secs(5));
+        for (number, mut item) in items.into_iter().enumerate() {
+            assert!(item.claim());
+            assert!(!item.doubt(), "the ledger does not know compare-and-set again");
+            item.unclaim();
+            assert!(item.claim(), "it may be tried again all the same");
+            match number {
+                0 => item.finish(applied(7)),
+                1 => item.finish(Err(ProposeError::not_applied(Reason::NoLeader, "gone"))),
+                _ => item.finish(Err(ProposeError::stopped("gone"))),
+            }
+        }
+        let answers = waiting.answers().await;
+        assert_eq!(answers[0], applied(7));
+        for answer in &answers[1..] {
+            assert!(matches!(answer, Err(ProposeError::Unknown { .. })), "{answer:?}");
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use portcullis_domain::id::LaneId;
+use portcullis_domain::id::{ClusterId, LaneId, NodeId};
 
 use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
@@ -183,6 +183,87 @@ pub enum ClusterCommand {
         /// List every placement, not only their count.
         #[arg(long)]
         placements: bool,
+    },
+    /// Found a cluster from nodes that run and belong to none yet.
+    Init {
+        /// Its members, ID=HOST:PORT; without them the node that is asked, alone.
+        #[arg(long, value_name = "ID=HOST:PORT", value_delimiter = ',', value_parser = parse_member)]
+        members: Vec<(NodeId, String)>,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
+    /// Run a new node that joins the cluster named in its configuration (cluster.join). The same as `node run`.
+    Join(NodeRunArgs),
+    /// Take a node out of service: it gives its actors away and does not lead; it keeps its vote.
+    Drain {
+        /// The node, such as 3.
+        node: NodeId,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
+    /// Put a drained node back into service.
+    Undrain {
+        /// The node, such as 3.
+        node: NodeId,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
+    /// Remove a node for good: drain it, take its vote, let it go. Its id is never used again.
+    Remove {
+        /// The node, such as 3.
+        node: NodeId,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
+    /// Wait until a new node votes, then remove an old one.
+    Replace {
+        /// The old node, such as 3.
+        old: NodeId,
+        /// The new one, started with cluster.join: its id, or where it listens.
+        #[arg(long, value_name = "ID|HOST:PORT")]
+        with: String,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
+    /// Back up the data folder of a stopped node: state, decision log and raw readings.
+    Backup {
+        /// The node's data folder (node.data_dir).
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Where the backup goes: a folder that is not there yet.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Make a backup the data folder of the first node of a new cluster. Everything is checked against its Merkle root.
+    Restore {
+        /// The backup.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The data folder to write: one that is not there yet.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// The node that it will be.
+        #[arg(long, value_name = "ID")]
+        node_id: NodeId,
+        /// Where that node will listen, HOST:PORT.
+        #[arg(long)]
+        address: String,
+        /// The id of the new cluster; by default a random one.
+        #[arg(long, value_name = "ID")]
+        cluster_id: Option<ClusterId>,
+    },
+    /// Hand leadership to another voter.
+    TransferLeader {
+        /// To which node; by default one that is well and not drained.
+        node: Option<NodeId>,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
     },
 }
 
@@ -420,6 +501,14 @@ pub enum ConfigCommand {
 pub struct ErrorsArgs {
     /// Only this one, such as WRONG_STAGE.
     pub code: Option<String>,
+}
+
+fn parse_member(text: &str) -> Result<(NodeId, String), String> {
+    let member = text.split_once('=').and_then(|(node, address)| {
+        let node: NodeId = node.trim().parse().ok()?;
+        (address.contains(':') && node != NodeId::NONE).then(|| (node, address.trim().to_owned()))
+    });
+    member.ok_or_else(|| "expected a node's id and where it listens, such as 1=127.0.0.1:7401".to_owned())
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {

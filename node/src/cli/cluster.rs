@@ -49,7 +49,9 @@ fn health(status: &v1::GetStatusResponse) -> (Exit, Vec<String>) {
     let mut exit = Exit::Ok;
     let mut troubles = Vec::new();
     for node in &status.nodes {
-        if !node.up {
+        if node.leaving {
+            // It is on its way out, up or not.
+        } else if !node.up {
             exit = Exit::Degraded;
             troubles.push(format!("node-{} is down", node.id));
         } else if node.role == v1::NodeRole::Stopped as i32 {
@@ -125,6 +127,7 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
         ("fenced", format!("{} commands", status.fenced_commands)),
         ("trouble", troubles.join("; ")),
     ]);
+    let newest = status.nodes.iter().map(|node| node.applied_command).max().unwrap_or(0);
     let nodes = status
         .nodes
         .iter()
@@ -134,9 +137,10 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
                 format!("node-{}", node.id),
                 node.address.clone(),
                 words::role(node.role),
-                if node.up { "up" } else { "DOWN" }.to_owned(),
+                state(node).to_owned(),
                 node.term.to_string(),
                 node.applied_command.to_string(),
+                newest.saturating_sub(node.applied_command).to_string(),
                 node.log_size.to_string(),
                 short(&node.root),
                 or_dash(node.heartbeat_age_ms.map(show_span)),
@@ -147,9 +151,10 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
         })
         .collect();
     let headers = [
-        "NODE", "ADDRESS", "ROLE", "STATE", "TERM", "APPLIED", "LOG", "ROOT", "HEARD", "ACTORS", "DEVICES", "MEMORY",
+        "NODE", "ADDRESS", "ROLE", "STATE", "TERM", "APPLIED", "LAG", "LOG", "ROOT", "HEARD", "ACTORS", "DEVICES",
+        "MEMORY",
     ];
-    let nodes = table(&headers, nodes, &[4, 5, 6, 8, 9, 10, 11], width);
+    let nodes = table(&headers, nodes, &[4, 5, 6, 7, 9, 10, 11, 12], width);
     let title = if placements {
         "Placements"
     } else {
@@ -159,6 +164,16 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
         "{head}\n\n{nodes}\n{}",
         section(title, &placed(&status.placements, placements))
     )
+}
+
+/// Whether a node is in service.
+fn state(node: &v1::Node) -> &'static str {
+    match node {
+        node if node.leaving => "leaving",
+        node if !node.up => "DOWN",
+        node if node.drained => "drained",
+        _ => "up",
+    }
 }
 
 fn placed(placements: &[v1::ActorPlacement], all: bool) -> String {
@@ -283,9 +298,9 @@ port time    2026-03-01T12:00:00.000Z, x60
 inspections  4 queued
 fenced       0 commands
 
-NODE    ADDRESS         ROLE      STATE  TERM  APPLIED  LOG  ROOT           HEARD  ACTORS  DEVICES  MEMORY
-node-1  127.0.0.1:7401  leader    up        3      120   77  070707070707    0 ms      25        0   50 MB
-node-2  127.0.0.1:7402  follower  up        3      120   77  070707070707  100 ms      25        0   50 MB
+NODE    ADDRESS         ROLE      STATE  TERM  APPLIED  LAG  LOG  ROOT           HEARD  ACTORS  DEVICES  MEMORY
+node-1  127.0.0.1:7401  leader    up        3      120    0   77  070707070707    0 ms      25        0   50 MB
+node-2  127.0.0.1:7402  follower  up        3      120    0   77  070707070707  100 ms      25        0   50 MB
 
 Placements (fusion shards counted; all with --placements)
   ACTOR      NODE    EPOCH  STATE

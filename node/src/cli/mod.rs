@@ -7,6 +7,7 @@
 mod announce;
 mod args;
 mod asker;
+mod backup;
 mod bench;
 mod case_file;
 mod client;
@@ -19,6 +20,7 @@ mod inspection;
 mod json;
 mod lane;
 mod log;
+mod members;
 mod output;
 mod reasons;
 mod replay;
@@ -103,14 +105,22 @@ async fn run(global: &Global, command: ClientCommand) -> Result<Exit, Failure> {
     // These ask nobody, so that a wrong endpoint is none of their business.
     match &command {
         ClientCommand::Config(ConfigCommand::Check { config, set }) => return config::check(output, config, set),
+        ClientCommand::Cluster(ClusterCommand::Backup { data_dir, to }) => {
+            return backup::make(output, data_dir, to).await;
+        }
+        ClientCommand::Cluster(ClusterCommand::Restore {
+            from,
+            data_dir,
+            node_id,
+            address,
+            cluster_id,
+        }) => return backup::restore(output, from, data_dir, *node_id, address, *cluster_id),
         ClientCommand::Errors(args) => return reasons::list(output, args.code.as_deref()),
         _ => {}
     }
     let cluster = &Cluster::new(global)?;
     match command {
-        ClientCommand::Cluster(ClusterCommand::Status { placements }) => {
-            cluster::status(cluster, output, placements).await
-        }
+        ClientCommand::Cluster(command) => members::run(cluster, output, command).await,
         ClientCommand::Lane(command) => run_lane(cluster, output, command).await,
         ClientCommand::Inspection(command) => run_inspection(cluster, output, command).await,
         ClientCommand::Events(EventsCommand::Tail(args)) => events::tail(cluster, output, args).await,
@@ -225,6 +235,10 @@ mod tests {
             "portcullis log entry x",
             "portcullis lane open lane-x",
             "portcullis cluster status --timeout never",
+            "portcullis cluster remove",
+            "portcullis cluster replace 3",
+            "portcullis cluster init --members 1",
+            "portcullis cluster join",
             "portcullis nothing",
         ] {
             let error = parse(line).expect_err(line);

@@ -8,8 +8,7 @@
 mod dial;
 mod serve;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -19,10 +18,12 @@ use portcullis_domain::id::{BootId, ClusterId, CommandNo, DeviceId, Epoch, LaneI
 use portcullis_domain::message::{Envelope, FromDevice, ToDevice};
 use portcullis_proto::internal::v1 as pb;
 use portcullis_wire::link::{Class, Frame, Hello, encode_frame};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use serve::LinkServer;
+
+use crate::neighbours::{Neighbours, PerNeighbour};
 
 /// The version of the link's frames that this program speaks.
 const PROTO: u32 = 1;
@@ -54,7 +55,7 @@ pub type HostSlot = Arc<ArcSwapOption<Host>>;
 /// All links that this node dials.
 #[derive(Clone)]
 pub struct Links {
-    peers: Arc<BTreeMap<NodeId, dial::Dialer>>,
+    dialers: Arc<Mutex<PerNeighbour<dial::Dialer>>>,
 }
 
 /// A device's route to a lane on another node. Dropping it detaches the device.
@@ -67,19 +68,37 @@ pub struct RemotePort {
 }
 
 impl Links {
-    /// Dials every peer and keeps the streams up until `stop`.
+    /// Dials every neighbour and keeps the streams up until `stop`.
     pub fn start(
         me: Speaker,
-        peers: impl IntoIterator<Item = (NodeId, String)>,
+        mut neighbours: watch::Receiver<Neighbours>,
         connector: &Connector,
         stop: &CancellationToken,
     ) -> Self {
-        let peers = peers
-            .into_iter()
-            .filter(|(node, _)| *node != me.node)
-            .map(|(node, address)| (node, dial::Dialer::start(me, node, connector(&address), stop.clone())))
-            .collect();
-        Self { peers: Arc::new(peers) }
+        let links = Self {
+            dialers: Arc::new(Mutex::new(PerNeighbour::new(stop))),
+        };
+        let (following, connector) = (links.clone(), Arc::clone(connector));
+        tokio::spawn(async move {
+            loop {
+                let others = neighbours.borrow_and_update().others.clone();
+                following.dialers().follow(&others, |node, address, stop| {
+                    dial::Dialer::start(me, node, connector(address), stop)
+                });
+                if neighbours.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        links
+    }
+
+    fn dialers(&self) -> MutexGuard<'_, PerNeighbour<dial::Dialer>> {
+        self.dialers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dialer(&self, node: NodeId) -> Result<dial::Dialer, LinkError> {
+        self.dialers().get(node).cloned().ok_or(LinkError::Unreachable)
     }
 
     /// Brings a device to its lane's owner.
@@ -95,16 +114,13 @@ impl Links {
         boot: u64,
         outgoing: mpsc::Sender<ToDevice>,
     ) -> Result<RemotePort, LinkError> {
-        self.peers
-            .get(&node)
-            .ok_or(LinkError::Unreachable)?
-            .open_device(lane, epoch, device, boot, outgoing)
+        self.dialer(node)?.open_device(lane, epoch, device, boot, outgoing)
     }
 }
 
 impl Link for Links {
     fn tell(&self, node: NodeId, envelope: Envelope) -> Result<(), LinkError> {
-        self.peers.get(&node).ok_or(LinkError::Unreachable)?.tell(envelope)
+        self.dialer(node)?.tell(envelope)
     }
 }
 

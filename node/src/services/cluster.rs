@@ -9,9 +9,10 @@ use portcullis_domain::placement::NodeRecord;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::cluster_service_server::ClusterService;
 use portcullis_wire::cluster::encode_placement;
+use portcullis_wire::write::encode_applied;
 use tonic::{Request, Response, Status};
 
-use super::Gateway;
+use super::{Asked, Gateway};
 
 #[tonic::async_trait]
 impl ClusterService for Gateway {
@@ -28,12 +29,23 @@ impl ClusterService for Gateway {
         if ledger.closed_count() > 0 {
             stages.insert(stage_number(Stage::Departed), ledger.closed_count());
         }
-        let nodes = inner
-            .config
-            .cluster
-            .peers
+        let mut members: BTreeMap<NodeId, String> = status
+            .voters
             .iter()
-            .map(|peer| self.node(peer.id, &peer.address.to_string(), &status));
+            .chain(&status.learners)
+            .map(|(node, member)| (NodeId(*node), member.address.clone()))
+            .collect();
+        if members.is_empty() {
+            members.extend(
+                inner
+                    .config
+                    .cluster
+                    .peers
+                    .iter()
+                    .map(|peer| (peer.id, peer.address.to_string())),
+            );
+        }
+        let nodes = members.iter().map(|(node, address)| self.node(*node, address, &status));
         Ok(Response::new(pb::GetStatusResponse {
             cluster_id: inner.cluster.to_string(),
             cluster_version: ledger.version(),
@@ -68,7 +80,7 @@ impl ClusterService for Gateway {
         let status = inner.consensus.status();
         let view = inner.consensus.view();
         let me = inner.config.node.id;
-        let address = inner.config.address_of(me).map(ToString::to_string).unwrap_or_default();
+        let address = inner.address.clone();
         let running = inner
             .host
             .load()
@@ -89,6 +101,51 @@ impl ClusterService for Gateway {
             has_quorum: *inner.beats.quorum().borrow(),
             commit_stages: Some(encode_stages(&inner.consensus.commit_stages())),
         }))
+    }
+
+    async fn init_cluster(
+        &self,
+        request: Request<pb::InitClusterRequest>,
+    ) -> Result<Response<pb::InitClusterResponse>, Status> {
+        self.init(request).await
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<pb::DrainNodeRequest>,
+    ) -> Result<Response<pb::DrainNodeResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let request = request.into_inner();
+        let applied = self.drain(&asked, request.context, request.node, true).await?;
+        Ok(Response::new(pb::DrainNodeResponse {
+            applied: Some(encode_applied(&applied)),
+        }))
+    }
+
+    async fn undrain_node(
+        &self,
+        request: Request<pb::UndrainNodeRequest>,
+    ) -> Result<Response<pb::UndrainNodeResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let request = request.into_inner();
+        let applied = self.drain(&asked, request.context, request.node, false).await?;
+        Ok(Response::new(pb::UndrainNodeResponse {
+            applied: Some(encode_applied(&applied)),
+        }))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<pb::RemoveNodeRequest>,
+    ) -> Result<Response<pb::RemoveNodeResponse>, Status> {
+        self.remove(request).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
+        self.transfer(request).await
     }
 }
 
@@ -129,6 +186,10 @@ impl Gateway {
         });
         let mut node = portcullis_wire::cluster::encode_node(id, &record, beat.as_ref());
         node.address = address.to_owned();
+        if let Some(enrolment) = view.ledger.enrolment(id) {
+            node.drained = enrolment.drained;
+            node.leaving = enrolment.removed;
+        }
         node.voter = status.voters.contains_key(&id.0);
         node.role = if me {
             role(&status.role)

@@ -7,6 +7,7 @@ mod cluster;
 mod inspections;
 mod lanes;
 mod log;
+mod membership;
 mod submit;
 mod watch;
 
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_config::NodeConfig;
-use portcullis_consensus::{Consensus, Consistency, View};
+use portcullis_consensus::{Connector, Consensus, Consistency, View};
 use portcullis_domain::command::{CommandBody, ExternalCommand};
 use portcullis_domain::id::{BootId, ClusterId};
 use portcullis_domain::outcome::{Applied, Outcome, Refusal, RefusalReason};
@@ -37,6 +38,9 @@ pub struct Gateway {
 
 struct Inner {
     cluster: ClusterId,
+    /// Where this node is reached.
+    address: String,
+    connector: Connector,
     boot: BootId,
     config: NodeConfig,
     consensus: Consensus,
@@ -56,6 +60,10 @@ struct Inner {
 pub struct Parts {
     /// The cluster.
     pub cluster: ClusterId,
+    /// Where this node is reached.
+    pub address: String,
+    /// Reaches other nodes.
+    pub connector: Connector,
     /// This process.
     pub boot: BootId,
     /// How it is configured.
@@ -86,6 +94,8 @@ impl Gateway {
                 devices: Arc::new(Semaphore::new(limits.attached_devices)),
                 attached: parts.attached,
                 cluster: parts.cluster,
+                address: parts.address,
+                connector: parts.connector,
                 boot: parts.boot,
                 config: parts.config,
                 consensus: parts.consensus,

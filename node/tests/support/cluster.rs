@@ -69,40 +69,62 @@ impl Cluster {
             dir,
         };
         for (number, address) in &addresses {
-            let folder = cluster.dir.path().join(format!("node-{number}"));
-            std::fs::create_dir_all(&folder).unwrap();
-            let mut config = NodeConfig::with_defaults(NodeId(*number), &folder.join("data"), *address).unwrap();
-            config.cluster.id = Some(id);
+            let mut config = cluster.config(&format!("node-{number}"), *number, *address);
             config.cluster.bootstrap = *number == 1;
             let peer = |(id, address): (&u64, &SocketAddr)| Peer {
                 id: NodeId(*id),
                 address: PeerAddress::from(*address),
             };
             config.cluster.peers = addresses.iter().map(peer).collect();
-            config.lanes = cluster.lanes.clone();
-            // Soon enough for a test, late enough for a process that only waits for its turn on a busy machine.
-            config.raft.heartbeat = Duration::from_millis(100);
-            config.raft.election_min = Duration::from_millis(400);
-            config.raft.election_max = Duration::from_millis(600);
-            config.liveness.beat = Duration::from_millis(200);
-            config.liveness.suspect = Duration::from_millis(800);
-            config.liveness.suspend = Duration::from_millis(1500);
-            config.liveness.down = Duration::from_millis(2500);
-            let path = folder.join("node.toml");
-            std::fs::write(&path, to_toml(&config)).unwrap();
-            let mut node = Node {
-                address: *address,
-                channel: channel(*address),
-                folder: folder.join("data"),
-                config: path,
-                log: folder.join("log.txt"),
-                child: None,
-            };
-            node.start();
-            cluster.nodes.insert(*number, node);
+            cluster.nodes.insert(*number, Node::started(&config));
         }
         cluster.ready().await;
         cluster
+    }
+
+    /// A configuration of this cluster, with a folder of its own.
+    pub(crate) fn config(&self, name: &str, number: u64, address: SocketAddr) -> NodeConfig {
+        let folder = self.dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut config = NodeConfig::with_defaults(NodeId(number), &folder.join("data"), address).unwrap();
+        config.cluster.id = Some(self.id);
+        config.lanes = self.lanes.clone();
+        // Soon enough for a test, late enough for a process that only waits for its turn on a busy machine.
+        config.raft.heartbeat = Duration::from_millis(100);
+        config.raft.election_min = Duration::from_millis(400);
+        config.raft.election_max = Duration::from_millis(600);
+        config.liveness.beat = Duration::from_millis(200);
+        config.liveness.suspect = Duration::from_millis(800);
+        config.liveness.suspend = Duration::from_millis(1500);
+        config.liveness.down = Duration::from_millis(2500);
+        config
+    }
+
+    /// A configuration of a node that asks a member to be taken in.
+    pub(crate) fn joining(&self, name: &str, at: u64) -> NodeConfig {
+        let mut config = self.config(name, 1, free_port());
+        config.node.id = NodeId::NONE;
+        config.cluster.join = vec![PeerAddress::from(self.nodes[&at].address)];
+        config.cluster.peers.clear();
+        config
+    }
+
+    /// Starts a node that joins, and waits until it votes. Returns the id that it was granted.
+    pub(crate) async fn join(&mut self, name: &str, at: u64) -> u64 {
+        let node = Node::started(&self.joining(name, at));
+        let mut status = self.status_of(at);
+        let id = eventually("the new node votes", async || {
+            let status = call(status.get_status(deadline(pb::GetStatusRequest {}, CALL))).await?;
+            let address = node.address.to_string();
+            let new = status.nodes.iter().find(|new| new.address == address);
+            match new {
+                Some(new) if new.voter && new.up => Ok(new.id),
+                other => Err(format!("{other:?}; {}", last_lines(&node.log))),
+            }
+        })
+        .await;
+        self.nodes.insert(id, node);
+        id
     }
 
     pub(crate) fn node(&mut self, id: u64) -> &mut Node {
@@ -303,6 +325,50 @@ impl Cluster {
 }
 
 impl Node {
+    /// Writes a configuration beside its data folder and starts a node with it.
+    pub(crate) fn started(config: &NodeConfig) -> Self {
+        let folder = config.node.data_dir.parent().unwrap();
+        let path = folder.join("node.toml");
+        std::fs::write(&path, to_toml(config)).unwrap();
+        let mut node = Self {
+            address: config.node.listen,
+            channel: channel(config.node.listen),
+            config: path,
+            log: folder.join("log.txt"),
+            child: None,
+        };
+        node.start();
+        node
+    }
+
+    /// Where its process writes about itself.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.config.parent().unwrap().join("data")
+    }
+
+    /// Waits until the process has ended, by itself.
+    pub(crate) async fn ended(&mut self) -> bool {
+        let mut child = self.child.take().unwrap();
+        // Waiting closes it, and the process would stop for that.
+        let _stdin = child.stdin.take();
+        let status = tokio::time::timeout(super::DEADLINE, child.wait()).await;
+        status.unwrap().unwrap().success()
+    }
+
+    /// SIGTERM, and waits until the process has stopped in order.
+    pub(crate) async fn stop(&mut self) {
+        let child = self.child.as_ref().unwrap();
+        let pid = i32::try_from(child.id().unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.ended().await, "it stops in order: {}", last_lines(&self.log));
+    }
+
     /// Starts the node's process, which ends with this one.
     pub(crate) fn start(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();

@@ -10,7 +10,7 @@ mod ports;
 mod request;
 mod wait;
 
-pub(crate) use cluster::{Cluster, channel};
+pub(crate) use cluster::{Cluster, Node, channel};
 pub(crate) use command::{Finished, portcullis, program, test_data};
 pub(crate) use demo::Demo;
 pub(crate) use device::{Attached, device, seed_of, sensor_of};

@@ -1,6 +1,6 @@
 //! Heartbeats between nodes: who is there, how far, how loaded, with which log.
 
-use portcullis_domain::id::{BootId, ClusterId, CommandNo, Digest, NodeId, Timestamp};
+use portcullis_domain::id::{BootId, ClusterId, CommandNo, Digest, Incarnation, NodeId, Timestamp};
 use portcullis_proto::internal::v1 as pb;
 use prost::bytes::Bytes;
 
@@ -39,6 +39,8 @@ pub struct Beat {
     pub address: String,
     /// Relative capacity for actors.
     pub capacity: u32,
+    /// The incarnation of its data folder.
+    pub incarnation: Incarnation,
     /// Highest cluster version it speaks.
     pub version: u32,
 }
@@ -100,6 +102,7 @@ pub fn decode_beat(beat: pb::BeatRequest) -> Result<Beat, InvalidField> {
         leads: beat.leads,
         address: invalid::text("address", beat.address, ADDRESS_MAX)?,
         capacity: beat.capacity,
+        incarnation: Incarnation(invalid::cluster_id("incarnation", &beat.incarnation)?.0),
         version: beat.version,
     })
 }
@@ -129,6 +132,7 @@ pub fn encode_beat(beat: &Beat) -> pb::BeatRequest {
         leads: beat.leads,
         address: beat.address.clone(),
         capacity: beat.capacity,
+        incarnation: Bytes::copy_from_slice(&beat.incarnation.0),
         version: beat.version,
     }
 }

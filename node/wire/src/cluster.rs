@@ -43,8 +43,8 @@ pub fn encode_node_load(load: &Load) -> pb::NodeLoad {
     }
 }
 
-/// Writes a node from what the ledger knows and from its last heartbeat, if one has come. Role, vote, age of the heartbeat
-/// and clock offset are the answering node's to fill in.
+/// Writes a node from what the ledger knows and from its last heartbeat, if one has come. Role, vote, age of the heartbeat,
+/// clock offset and whether it is drained or leaving are the answering node's to fill in.
 pub fn encode_node(node: NodeId, record: &NodeRecord, beat: Option<&Beat>) -> pb::Node {
     // A heartbeat of another process says nothing about this one.
     let beat = beat.filter(|beat| beat.boot == record.boot);
@@ -65,6 +65,8 @@ pub fn encode_node(node: NodeId, record: &NodeRecord, beat: Option<&Beat>) -> pb
         version: record.version,
         since_ms: record.since.0,
         clock_offset_ms: None,
+        drained: false,
+        leaving: false,
     }
 }
 

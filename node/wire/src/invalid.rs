@@ -133,7 +133,7 @@ pub(crate) fn boot(field: &str, boot: u64) -> Result<BootId, InvalidField> {
 }
 
 /// A number that starts at 1, so that 0 is a field that was forgotten.
-pub(crate) fn positive<T: PartialEq + From<u8>>(field: &str, value: T) -> Result<T, InvalidField> {
+pub fn positive<T: PartialEq + From<u8>>(field: &str, value: T) -> Result<T, InvalidField> {
     if value == T::from(0) {
         return Err(InvalidField::missing(field));
     }

@@ -423,6 +423,7 @@ pub(crate) fn beat() -> Beat {
         leads: true,
         address: "127.0.0.1:7401".to_owned(),
         capacity: 100,
+        incarnation: Incarnation([6; 16]),
         version: 1,
     }
 }
