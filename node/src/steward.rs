@@ -114,7 +114,7 @@ async fn carry_out(step: &Step, consensus: &Consensus, beats: &Beats) -> Result<
     match step {
         Step::Learn(node, address) => {
             let member = Member::new(address.clone());
-            consensus.add_learner(node.0, member, false, STEP).await
+            consensus.introduce(node.0, member, STEP).await
         }
         Step::Promote(node) => consensus.promote(node.0, STEP).await,
         Step::Readdress(node, address) => consensus.readdress(node.0, Member::new(address.clone()), STEP).await,

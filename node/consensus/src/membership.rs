@@ -85,18 +85,21 @@ impl Consensus {
         self.replica().members.subscribe()
     }
 
-    /// Adds a node that receives everything and does not vote; with `wait` returns once it has caught up. On the leader only.
+    /// Adds a node that receives everything and does not vote, and waits until it has caught up. On the leader only.
     ///
     /// # Errors
     /// When this node does not lead or it does not happen in time.
-    pub async fn add_learner(
-        &self,
-        node: u64,
-        member: Member,
-        wait: bool,
-        patience: Duration,
-    ) -> Result<(), ChangeError> {
-        let added = self.raft().add_learner(node, member, wait);
+    pub async fn add_learner(&self, node: u64, member: Member, patience: Duration) -> Result<(), ChangeError> {
+        let added = self.raft().add_learner(node, member, true);
+        settled(timeout(patience, added).await, patience)
+    }
+
+    /// Like [`Consensus::add_learner`], without waiting for the node to catch up.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn introduce(&self, node: u64, member: Member, patience: Duration) -> Result<(), ChangeError> {
+        let added = self.raft().add_learner(node, member, false);
         settled(timeout(patience, added).await, patience)
     }
 
