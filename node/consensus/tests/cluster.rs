@@ -657,8 +657,8 @@ async fn a_node_joins_as_a_learner_becomes_a_voter_and_another_leaves() {
     let member = Member::new(cluster.addresses[3].to_string());
     let node = cluster.at(leader);
     let follower = cluster.at((leader + 1) % 3);
-    assert!(follower.add_learner(4, member.clone(), true, DEADLINE).await.is_err());
-    node.add_learner(4, member, true, DEADLINE).await.unwrap();
+    assert!(follower.add_learner(4, member.clone(), DEADLINE).await.is_err());
+    node.add_learner(4, member, DEADLINE).await.unwrap();
     assert!(node.status().learners.contains_key(&4));
 
     let leaving = (leader as u64 + 2) % 3 + 1;
