@@ -76,7 +76,7 @@ async fn a_departed_inspection_is_shown_with_its_timeline_after_restart_and_with
 
     for without_index in [false, true] {
         cluster.kill_all().await;
-        let sled = cluster.node(1).folder.join("sled");
+        let sled = cluster.node(1).data().join("sled");
         assert!(sled.exists(), "the index is where this test expects it");
         if without_index {
             std::fs::remove_dir_all(sled).unwrap();

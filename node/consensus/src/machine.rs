@@ -307,25 +307,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_snapshot_that_is_not_the_announced_one_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path(), None);
-        apply(&mut machine, 0, EntryPayload::Blank).await.unwrap();
-        let received = folder.path().join("incoming-0.tmp");
-        let written = machine.replica.snapshots.write(&Content::empty()).unwrap();
-        std::fs::rename(written.path, &received).unwrap();
-        let announced = SnapshotMeta {
-            last_log_id: Some(log_id(1, 1, 7)),
-            ..Content::empty().meta()
-        };
-        let file = SnapshotFile::at(received.clone());
-        let error = machine.install_snapshot(&announced, file).await.unwrap_err();
-        assert!(error.to_string().contains("was announced"), "{error}");
-        assert_eq!(machine.last, Some(log_id(1, 1, 0)));
-        assert!(received.exists() && machine.replica.snapshots.newest().unwrap().snapshot.is_none());
-    }
-
-    #[tokio::test]
     async fn an_entry_that_does_not_follow_the_last_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut machine = machine(folder.path());

@@ -45,7 +45,7 @@ impl InspectionService for Gateway {
                 let no = InspectionNo(no);
                 let found = match ledger.inspection(no) {
                     Some(open) => Some(Found::Open(Arc::clone(open))),
-                    None => self.closed(&view, no).await?.map(Found::Closed),
+                    None => self.closed(&view, no).await?.map(Found::closed),
                 };
                 found.ok_or_else(|| {
                     let detail = format!("there is no {no}");
@@ -57,7 +57,7 @@ impl InspectionService for Gateway {
                     .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
                 let found = match ledger.open_inspection(&equipment) {
                     Some(open) => Some(Found::Open(Arc::clone(open))),
-                    None => self.last_visit(&view, &equipment).await?.map(Found::Closed),
+                    None => self.last_visit(&view, &equipment).await?.map(Found::closed),
                 };
                 found.ok_or_else(|| {
                     let detail = format!("no container {equipment} was ever announced");
@@ -77,8 +77,8 @@ impl InspectionService for Gateway {
                 (inspection, course)
             }
             (Found::Open(inspection), View::Basic) => (inspection, Course::new()),
-            (Found::Closed((inspection, course)), View::Full) => (Arc::new(inspection), course),
-            (Found::Closed((inspection, _)), View::Basic) => (Arc::new(inspection), Course::new()),
+            (Found::Closed(inspection, course), View::Full) => (inspection, course),
+            (Found::Closed(inspection, _), View::Basic) => (inspection, Course::new()),
         };
         let timeline = course
             .iter()
@@ -175,7 +175,13 @@ impl InspectionService for Gateway {
 /// An inspection as it was found.
 enum Found {
     Open(Arc<Inspection>),
-    Closed((Inspection, Course)),
+    Closed(Arc<Inspection>, Course),
+}
+
+impl Found {
+    fn closed((inspection, course): (Inspection, Course)) -> Self {
+        Self::Closed(Arc::new(inspection), course)
+    }
 }
 
 fn encode(ledger: &Ledger, inspection: &Inspection, detail: View) -> pb::Inspection {

@@ -40,8 +40,6 @@ pub(crate) struct Cluster {
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) channel: Channel,
-    /// Where it keeps everything.
-    pub(crate) folder: PathBuf,
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
