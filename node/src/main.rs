@@ -7,6 +7,9 @@ use portcullis::{bench, demo, process, telemetry};
 use portcullis_config::NodeConfig;
 use tokio::io::AsyncReadExt;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::read();
     let format = cli.global.format();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +25,11 @@ use crate::state_store::{self, Checkpoint, StateStore};
 const BATCH: usize = 16 * 1024;
 /// Entries asked for at once.
 const READ: usize = 1024;
-/// Time between batches: a few entries more make a batch hardly dearer.
-const REST: Duration = Duration::from_millis(2);
+/// Time between batches, unless somebody waits: a batch costs wake-ups of several threads, a few entries more cost little.
+const REST: Duration = Duration::from_millis(50);
+/// After a batch the index rests this many times as long as the batch took. Under load that leaves the machine to the log; the
+/// index lags then and catches up in the next lull.
+const SHARE: u32 = 8;
 /// The store is made durable after this time or this many entries.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 const FLUSH_ENTRIES: u64 = 10_000;
@@ -59,6 +62,8 @@ pub(crate) struct Index {
     store: Mutex<Option<Arc<dyn StateStore>>>,
     /// Entries that can be found; none while the store is being opened.
     indexed: watch::Sender<Option<u64>>,
+    /// Somebody waits for the newest entries to be found.
+    wanted: Notify,
     /// The newest checkpoint that is durable.
     durable: watch::Sender<Option<Checkpoint>>,
 }
@@ -77,6 +82,7 @@ impl Index {
             open,
             store: Mutex::default(),
             indexed: watch::channel(None).0,
+            wanted: Notify::new(),
             durable: watch::channel(None).0,
         }
     }
@@ -160,6 +166,7 @@ impl Index {
                 () = sleep_until(retry_at) => {}
                 () = stop.cancelled() => break,
             }
+            let begun = Instant::now();
             let view = replica.view.load_full();
             // The other way round, the store is ahead of what has been replayed so far.
             while self.indexed() <= view.log_size {
@@ -185,7 +192,12 @@ impl Index {
             if let Some(due) = unflushed.take_if(|sum| sum.since.elapsed() >= FLUSH_AFTER) {
                 self.flush(replica, due).await?;
             }
-            tokio::time::sleep(REST).await;
+            // The log does not wait for the index, so the index must not take the machine from the log.
+            tokio::select! {
+                () = tokio::time::sleep(REST.max(begun.elapsed() * SHARE)) => {}
+                () = self.wanted.notified() => {}
+                () = stop.cancelled() => break,
+            }
         }
         match unflushed {
             Some(unflushed) => self.flush(replica, unflushed).await,
@@ -278,6 +290,7 @@ impl Index {
     pub(crate) async fn current(&self, replica: &Replica) -> Result<Arc<dyn StateStore>, ReadError> {
         let size = replica.view.load().log_size;
         let mut indexed = self.indexed.subscribe();
+        self.wanted.notify_one();
         let reached = indexed.wait_for(|indexed| indexed.is_some_and(|indexed| indexed >= size));
         match timeout(PATIENCE, reached).await {
             Ok(Ok(_)) => self.store().ok_or(ReadError::Stopped),

@@ -34,6 +34,9 @@ use crate::snapshots::SnapshotFile;
 use crate::types::{Group, Member, Vote};
 use crate::wire::{self, WireError};
 
+/// How long word of a commit waits for entries to go with.
+const COMPANY: Duration = Duration::from_millis(1);
+
 /// Makes the connections that openraft asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
@@ -157,7 +160,7 @@ impl NetStreamAppend<Group> for Peer {
             };
             let watch = Arc::new(Outstanding::default());
             let sent = Arc::clone(&watch);
-            let requests = stream::iter(Some(first)).chain(input).map(move |request| {
+            let requests = held(stream::iter(Some(first)).chain(input)).map(move |request| {
                 sent.sent();
                 wire::put_append(&request)
             });
@@ -184,6 +187,35 @@ impl NetStreamAppend<Group> for Peer {
             Ok(results)
         })
     }
+}
+
+/// Lets a request that only says what is committed wait a moment for entries to go with: under load there soon are some, and
+/// two messages in one packet wake the receiver once. Followers apply so much later at most.
+fn held<S>(input: S) -> impl Stream<Item = AppendEntriesRequest<Group>>
+where
+    S: Stream<Item = AppendEntriesRequest<Group>> + Unpin,
+{
+    enum Ahead {
+        Nothing,
+        Request(AppendEntriesRequest<Group>),
+        End,
+    }
+    stream::unfold((input, Ahead::Nothing), |(mut input, ahead)| async move {
+        let request = match ahead {
+            Ahead::Request(request) => return Some((request, (input, Ahead::Nothing))),
+            Ahead::End => return None,
+            Ahead::Nothing => input.next().await?,
+        };
+        if !request.entries.is_empty() {
+            return Some((request, (input, Ahead::Nothing)));
+        }
+        let ahead = match timeout(COMPANY, input.next()).await {
+            Ok(Some(next)) => Ahead::Request(next),
+            Ok(None) => Ahead::End,
+            Err(_) => Ahead::Nothing,
+        };
+        Some((request, (input, ahead)))
+    })
 }
 
 /// Requests without an answer, and since when the oldest of them waits. A stream without requests may be silent for ever.

@@ -15,6 +15,7 @@ use super::cpu;
 use super::etcd::pb as etcd;
 use super::load::{Load, Operation};
 use super::report::{Part, Ratio, Report, Row};
+use super::stages;
 use super::system::{Kind, System};
 use crate::cli::{ClientArgs, CommitArgs, Global, PaceArgs};
 
@@ -95,6 +96,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &CommitArgs) -> an
     bed.start(global, &args.bed, args.actors, &[]).await?;
     let mut report = Report::new(bed.machine.clone());
     for clients in &args.clients {
+        let before = stages::counts(&mut bed.systems[0]).await?;
         let mut parts: Vec<Vec<Part>> = bed.systems.iter().map(|_| Vec::new()).collect();
         for _ in 0..args.pace.rounds {
             for (at, parts) in parts.iter_mut().enumerate() {
@@ -113,6 +115,9 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &CommitArgs) -> an
             report.ratios.push(Ratio::of(ours, other));
         }
         report.rows.push(rows);
+        if let (Some(before), Some(after)) = (before, stages::counts(&mut bed.systems[0]).await?) {
+            report.stages.extend(stages::between(*clients, &before, &after));
+        }
     }
     Ok(report)
 }

@@ -20,6 +20,7 @@ mod machine;
 mod read;
 mod report;
 mod restart;
+mod stages;
 mod submit;
 mod system;
 mod tally;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::machine::Machine;
+use super::stages::Stages;
 use super::tally::Tally;
 use crate::cli::{facts, table};
 
@@ -112,6 +113,8 @@ pub(super) struct Part {
 pub(super) struct Report {
     pub(super) rows: Rows,
     pub(super) ratios: Vec<Ratio>,
+    /// Where the time of a commit goes, for what counts it.
+    pub(super) stages: Vec<Stages>,
     pub(super) machine: Machine,
     /// What was measured and is not right; the command then fails.
     pub(super) wrong: Vec<String>,
@@ -260,6 +263,7 @@ impl Report {
         Self {
             rows: Rows::Load(Vec::new()),
             ratios: Vec::new(),
+            stages: Vec::new(),
             machine,
             wrong: Vec::new(),
         }
@@ -267,7 +271,7 @@ impl Report {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        json!({ "rows": self.rows, "ratios": self.ratios, "machine": self.machine })
+        json!({ "rows": self.rows, "ratios": self.ratios, "stages": self.stages, "machine": self.machine })
     }
 
     /// For people.
@@ -289,6 +293,9 @@ impl Report {
                 .collect();
             let headers = ["RATIO", "CLIENTS", "PER S", "P50", "P99"];
             text += &format!("\n\n{}", table(&headers, rows, &[1, 2, 3, 4], width));
+        }
+        if !self.stages.is_empty() {
+            text += &format!("\n\n{}", stage_table(&self.stages, width));
         }
         text += &format!("\n\n{}", facts(&self.machine.facts()));
         text
@@ -329,6 +336,31 @@ fn load_table(rows: &[Row], width: Option<u16>) -> String {
         })
         .collect();
     table(&headers, rows, &[2, 3, 4, 5, 6, 7, 8, 9, 10], width)
+}
+
+fn stage_table(rows: &[Stages], width: Option<u16>) -> String {
+    let headers = [
+        "ON THE LEADER",
+        "COMMANDS AN ENTRY",
+        "QUEUE US",
+        "AGREE US",
+        "APPLY US",
+        "ANSWER US",
+    ];
+    let rows = rows
+        .iter()
+        .map(|row| {
+            vec![
+                format!("{} clients", row.clients),
+                format!("{:.1}", row.commands_per_entry),
+                format!("{:.1}", row.queue_us),
+                format!("{:.1}", row.agree_us),
+                format!("{:.1}", row.apply_us),
+                format!("{:.1}", row.answer_us),
+            ]
+        })
+        .collect();
+    table(&headers, rows, &[1, 2, 3, 4, 5], width)
 }
 
 fn gap_table(rows: &[Gaps], width: Option<u16>) -> String {
