@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -61,17 +61,15 @@ impl Account {
             next: 0,
             told: BTreeMap::new(),
         };
-        let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
-        for (at, text) in lines.iter().enumerate() {
-            match serde_json::from_str::<Line>(text)
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        // A kill of this process may have cut the last line; the number is unknown then.
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        account.file.set_len(whole as u64)?;
+        for (at, line) in text[..whole].lines().enumerate() {
+            serde_json::from_str::<Line>(line)
                 .map_err(anyhow::Error::new)
                 .and_then(|line| account.take(&line))
-            {
-                Ok(()) => {}
-                // A kill of this process may have cut the last line; the number is unknown then.
-                Err(_) if at + 1 == lines.len() => account.write_raw("\n")?,
-                Err(error) => return Err(error.context(format!("{}:{}", path.display(), at + 1))),
-            }
+                .with_context(|| format!("{}:{}", path.display(), at + 1))?;
         }
         account.next = account.reserved;
         for serial in 0..account.reserved {

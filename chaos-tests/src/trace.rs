@@ -299,7 +299,7 @@ mod tests {
             frame(0, b""),
         ]
         .concat();
-        let (a, b) = all.split_at(35);
+        let (a, b) = all.split_at(40);
         let found = bodies([call(1, a), call(2, b)].iter());
         let expected = [(b"first".to_vec(), 1), (b"second".to_vec(), 2)].map(|(data, began)| Sent { data, began });
         assert_eq!(found, expected);

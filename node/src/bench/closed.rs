@@ -26,6 +26,8 @@ use super::body::Series;
 const STEP_MS: u64 = 20;
 /// An inspection that needs more commands goes in a circle.
 const STEPS_MOST: u32 = 24;
+/// What the first policy wants to know of every laden container.
+const SENSORS: [Modality; 3] = [Modality::Radiation, Modality::Weighbridge, Modality::Ocr];
 /// The lane that everything goes through, and its node.
 const LANE: LaneId = LaneId(1);
 const NODE: NodeId = NodeId(1);
@@ -69,11 +71,17 @@ impl Past {
         past.external(ExternalBody::DefineLane(LaneSpec {
             id: LANE,
             terminal: past.terminal.clone(),
-            devices: vec![DeviceSpec {
-                id: device()?,
-                kind: DeviceKind::Sensor(Modality::Radiation),
-                public_key: [7; 32],
-            }],
+            devices: SENSORS
+                .iter()
+                .zip(1..)
+                .map(|(modality, key)| {
+                    Ok(DeviceSpec {
+                        id: device(*modality)?,
+                        kind: DeviceKind::Sensor(*modality),
+                        public_key: [key; 32],
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
             nodes: Vec::new(),
             usual_pass_s: 90,
             scheduled: true,
@@ -144,7 +152,8 @@ impl Past {
             }
             Stage::Assigned { lane } => self.actor(ActorKey::Lane(lane), |_| ActorBody::StartPass { inspection }),
             Stage::InPass { lane } if !case.pass_complete => {
-                let evidence = vec![self.evidence(Modality::Radiation)?];
+                let evidence = SENSORS.iter().map(|modality| self.evidence(*modality));
+                let evidence = evidence.collect::<anyhow::Result<_>>()?;
                 self.actor(ActorKey::Lane(lane), |_| ActorBody::RecordEvidence {
                     inspection,
                     pass: case.passes,
@@ -183,7 +192,7 @@ impl Past {
             readings: (modality != Modality::Manifest)
                 .then(|| -> anyhow::Result<_> {
                     Ok(ReadingRange {
-                        device: device()?,
+                        device: device(modality)?,
                         boot: 1,
                         first,
                         last: first + 9,
@@ -263,6 +272,11 @@ impl Past {
     }
 }
 
-fn device() -> anyhow::Result<DeviceId> {
-    Ok(DeviceId::new("lane-1-radiation")?)
+fn device(modality: Modality) -> anyhow::Result<DeviceId> {
+    let name = match modality {
+        Modality::Weighbridge => "lane-1-weighbridge",
+        Modality::Ocr => "lane-1-ocr",
+        _ => "lane-1-radiation",
+    };
+    Ok(DeviceId::new(name)?)
 }
