@@ -146,6 +146,111 @@ mod tests {
         assert_eq!(course(&numbers).len(), 4 + 9 * 2);
     }
 
+    /// `cargo test -p portcullis-consensus --lib a_million_inspections -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement of minutes: making the index of a million closed inspections, its size, opening it again"]
+    fn a_million_inspections_of_ten_entries() {
+        use crate::sled_store::SledStore;
+
+        const COUNT: u64 = 1_000_000;
+        const EACH: u64 = 10;
+        /// Inspections that are open at a time.
+        const OPEN: u64 = 500;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        let mut courses = Courses::default();
+        let started = std::time::Instant::now();
+        let mut making = std::time::Duration::ZERO;
+        let mut next = 0;
+        while next < COUNT * EACH {
+            let until = (next + 16 * 1024).min(COUNT * EACH);
+            // Groups of inspections go through their ten steps side by side.
+            let entries: Vec<(u64, Bytes)> = (next..until)
+                .map(|entry| {
+                    let (group, within) = (entry / (OPEN * EACH), entry % (OPEN * EACH));
+                    let leaf = samples::leaf(entry, group * OPEN + within % OPEN, within / OPEN, EACH);
+                    (entry, leaf)
+                })
+                .collect();
+            let since = std::time::Instant::now();
+            let batch = courses.note(&store, &entries).unwrap();
+            store.apply(batch).unwrap();
+            store.flush().unwrap();
+            making += since.elapsed();
+            next = until;
+        }
+        eprintln!(
+            "{} entries in {:.0} s ({:.0} s of it for the leaves), {} MB on disk, {} courses in memory",
+            COUNT * EACH,
+            started.elapsed().as_secs_f64(),
+            (started.elapsed() - making).as_secs_f64(),
+            store.disk_bytes() >> 20,
+            courses.open.len(),
+        );
+        drop(store);
+        let resident = samples::resident();
+        let since = std::time::Instant::now();
+        let store = SledStore::open(&path).unwrap();
+        let opened = since.elapsed();
+        for no in (0..COUNT).step_by(997) {
+            let course = store.get(&inspection_key(no)).unwrap().unwrap();
+            assert_eq!(entries(&course).unwrap().len() as u64, EACH);
+        }
+        eprintln!(
+            "opened again in {} ms; {} MB more resident after 1000 look-ups",
+            opened.as_millis(),
+            samples::resident().saturating_sub(resident) >> 20
+        );
+    }
+
+    /// Leaves for the measurement.
+    mod samples {
+        use bytes::Bytes;
+        use portcullis_domain::event::{Actor, Event, Leaf};
+        use portcullis_domain::id::{CommandNo, InspectionNo, Principal, RequestId, SourceId, TerminalId, Timestamp};
+        use portcullis_domain::manifest::{Announcement, Manifest};
+
+        pub(super) fn leaf(entry: u64, no: u64, step: u64, steps: u64) -> Bytes {
+            let inspection = InspectionNo(no);
+            let equipment = format!("ABCU{no:07}").parse().unwrap();
+            let event = match step {
+                0 => Event::Announced {
+                    inspection,
+                    announcement: Announcement {
+                        equipment,
+                        terminal: TerminalId::new("T1").unwrap(),
+                        ready_at: None,
+                        due_at: None,
+                        priority: 0,
+                        manifest: Manifest::default(),
+                        findings: Vec::new(),
+                    },
+                    findings: Vec::new(),
+                },
+                last if last + 1 == steps => Event::Departed { inspection, equipment },
+                _ => Event::Enqueued { inspection },
+            };
+            let leaf = Leaf {
+                number: CommandNo(entry),
+                at: Timestamp(entry),
+                actor: Actor::External {
+                    source: SourceId::new("tos-1").unwrap(),
+                    request: RequestId::new("r").unwrap(),
+                    principal: Principal::new("tos-1").unwrap(),
+                },
+                event,
+            };
+            leaf.bytes().into()
+        }
+
+        /// Resident memory of this process, bytes.
+        pub(super) fn resident() -> usize {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+        }
+    }
+
     proptest! {
         #[test]
         fn a_course_reads_back(numbers in prop::collection::btree_set(any::<u64>(), 0..40)) {
