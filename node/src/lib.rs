@@ -2,7 +2,7 @@
 //!
 //! [`process`] opens what is on disk and wires everything; [`services`] answers clients; [`link`] carries actors' messages
 //! and devices between nodes; [`beat`] exchanges heartbeats; [`ports`] gives the actors what they need. [`demo`] runs a
-//! cluster of three such processes beside a simulated port, and [`bench`] measures one; [`cli`] is the command line.
+//! cluster of three such processes beside a simulated port, and [`mod@bench`] measures one; [`cli`] is the command line.
 //! [`joining`] takes a new node into a cluster, [`enrolling`] says which data folder a node has, [`steward`] brings the members
 //! in line with the ledger, and [`neighbours`] is who they are. [`backup`] copies a stopped node's folder, and makes such a copy
 //! a new cluster.
