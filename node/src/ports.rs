@@ -49,7 +49,7 @@ impl Proposer for Core {
 
 impl LedgerView for Core {
     fn ledger(&self) -> Arc<Ledger> {
-        Arc::new(self.0.view().ledger.clone())
+        Arc::clone(&self.0.view().ledger)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

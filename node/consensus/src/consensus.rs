@@ -27,9 +27,9 @@ use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::peers::{Connector, Known, Peers};
-use crate::proposer::Proposer;
+use crate::proposer::{Proposer, Room};
 use crate::purge;
-use crate::replica::{Replica, View};
+use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::snapshot::Content;
 use crate::snapshots::Snapshots;
@@ -229,6 +229,12 @@ impl Consensus {
         self.propose_within(commands, self.inner.patience).await
     }
 
+    /// Waits for places in the queue. For a stream of commands, which is made to wait before it sends more instead of being
+    /// refused; streams together get half of the queue.
+    pub async fn room(&self, commands: usize) -> Room {
+        self.inner.proposer.room(commands).await
+    }
+
     /// Like [`Consensus::propose`], with a deadline of its own.
     ///
     /// # Errors
@@ -382,7 +388,7 @@ impl Consensus {
 
 /// What the ledger of this replica knows of a node.
 fn known(replica: &Replica, node: u64) -> Known {
-    let view = replica.view.load();
+    let view = replica.shown.view();
     let Some(enrolment) = view.ledger.enrolment(NodeId(node)) else {
         return Known::default();
     };
@@ -471,8 +477,8 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         Some((content, file)) => (content, Some(file)),
         None => (Content::empty(), None),
     };
-    let view = View::new(content.ledger.clone(), content.last);
-    let replica = Arc::new(Replica::new(view, tlog, snapshots, settings.blocking));
+    let (ledger, last) = (content.ledger.clone(), content.last);
+    let replica = Arc::new(Replica::new(ledger, last, tlog, snapshots, settings.blocking));
     if let Some(file) = file {
         replica.set_current_snapshot(content.meta(), file);
     }

@@ -17,7 +17,8 @@ use crate::consensus::Consensus;
 use crate::course::Courses;
 use crate::errors::ReadError;
 use crate::recheck::same_as_before;
-use crate::replica::{Replica, View};
+use crate::replica::Replica;
+use crate::shown::Head;
 use crate::sled_store::{SledStore, mark_damaged, move_aside};
 use crate::state_store::{self, Checkpoint, StateStore};
 
@@ -27,9 +28,12 @@ const BATCH: usize = 16 * 1024;
 const READ: usize = 1024;
 /// Time between batches, unless somebody waits: a batch costs wake-ups of several threads, a few entries more cost little.
 const REST: Duration = Duration::from_millis(50);
-/// After a batch the index rests this many times as long as the batch took. Under load that leaves the machine to the log; the
-/// index lags then and catches up in the next lull.
-const SHARE: u32 = 8;
+/// A log that grows by this many entries a second has no time to spare for the index: it lags then, and catches up in the next
+/// lull or when somebody asks it something.
+const BUSY: f64 = 1500.0;
+/// Entries in one batch beside a busy log, and how many times as long as the batch took the index rests after it.
+const BUSY_BATCH: usize = 1024;
+const BUSY_REST: u32 = 30;
 /// The store is made durable after this time or this many entries.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 const FLUSH_ENTRIES: u64 = 10_000;
@@ -66,6 +70,26 @@ pub(crate) struct Index {
     wanted: Notify,
     /// The newest checkpoint that is durable.
     durable: watch::Sender<Option<Checkpoint>>,
+}
+
+/// How fast the log grows.
+struct Pace {
+    size: u64,
+    since: Instant,
+}
+
+impl Pace {
+    fn new(size: u64) -> Self {
+        let since = Instant::now();
+        Self { size, since }
+    }
+
+    /// Was the log busy since the last look?
+    fn busy(&mut self, size: u64) -> bool {
+        let last = std::mem::replace(self, Self::new(size));
+        let grown = size.saturating_sub(last.size) as f64;
+        grown > BUSY * (self.since - last.since).max(REST).as_secs_f64()
+    }
 }
 
 /// What was written and is not durable yet.
@@ -156,22 +180,27 @@ impl Index {
         applied.mark_changed();
         let mut courses = Courses::default();
         let mut unflushed: Option<Unflushed> = None;
+        let mut pace = Pace::new(replica.shown.head().log_size);
+        let mut asked = false;
         loop {
-            let behind = self.indexed() < replica.view.load().log_size;
+            let behind = self.indexed() < replica.shown.head().log_size;
             let retry_at = behind.then(|| Instant::now() + RETRY);
             let flush_at = unflushed.as_ref().map(|unflushed| unflushed.since + FLUSH_AFTER);
             tokio::select! {
                 changed = applied.changed() => if changed.is_err() { break },
                 () = sleep_until(flush_at) => {}
                 () = sleep_until(retry_at) => {}
+                () = std::future::ready(()), if asked && behind => {}
                 () = stop.cancelled() => break,
             }
             let begun = Instant::now();
-            let view = replica.view.load_full();
+            let head = replica.shown.head();
+            let busy = pace.busy(head.log_size) && !asked;
+            let most = if busy { BUSY_BATCH } else { BATCH };
             // The other way round, the store is ahead of what has been replayed so far.
-            while self.indexed() <= view.log_size {
+            while self.indexed() <= head.log_size {
                 let from = self.indexed();
-                let (kept, written) = self.step(consensus, replica, stop, courses, &view).await?;
+                let (kept, written) = self.step(consensus, replica, stop, courses, head, most).await?;
                 courses = kept;
                 let Some(checkpoint) = written else { break };
                 let sum = unflushed.get_or_insert_with(|| Unflushed {
@@ -185,7 +214,7 @@ impl Index {
                 if let Some(due) = unflushed.take_if(|sum| sum.entries >= FLUSH_ENTRIES) {
                     self.flush(replica, due).await?;
                 }
-                if checkpoint.is_some() {
+                if checkpoint.is_some() || busy {
                     break;
                 }
             }
@@ -193,9 +222,10 @@ impl Index {
                 self.flush(replica, due).await?;
             }
             // The log does not wait for the index, so the index must not take the machine from the log.
+            let rest = if busy { begun.elapsed() * BUSY_REST } else { REST };
             tokio::select! {
-                () = tokio::time::sleep(REST.max(begun.elapsed() * SHARE)) => {}
-                () = self.wanted.notified() => {}
+                () = tokio::time::sleep(rest.max(REST)) => asked = false,
+                () = self.wanted.notified() => asked = true,
                 () = stop.cancelled() => break,
             }
         }
@@ -235,7 +265,7 @@ impl Index {
         result
     }
 
-    /// Writes one batch of entries towards the view, with a checkpoint when it gets there. `None` when it had to stop or
+    /// Writes one batch of entries towards the head, with a checkpoint when it gets there. `None` when it had to stop or
     /// entries cannot be had now.
     async fn step(
         &self,
@@ -243,13 +273,14 @@ impl Index {
         replica: &Replica,
         stop: &CancellationToken,
         mut courses: Courses,
-        view: &View,
+        head: Head,
+        most: usize,
     ) -> io::Result<(Courses, Option<Option<Checkpoint>>)> {
         let from = self.indexed();
         let mut entries: Vec<(u64, Bytes)> = Vec::new();
         let mut next = from;
-        while next < view.log_size && entries.len() < BATCH {
-            let want = usize::try_from(view.log_size - next).unwrap_or(READ).min(READ);
+        while next < head.log_size && entries.len() < most {
+            let want = usize::try_from(head.log_size - next).unwrap_or(READ).min(READ).min(most);
             let read = tokio::select! {
                 read = consensus.entries(next, want) => read,
                 () = stop.cancelled() => return Ok((courses, None)),
@@ -266,10 +297,10 @@ impl Index {
             }
             next = from + entries.len() as u64;
         }
-        let checkpoint = (next == view.log_size).then_some(Checkpoint {
-            raft_index: view.raft_index,
-            log_size: view.log_size,
-            root: view.root,
+        let checkpoint = (next == head.log_size).then_some(Checkpoint {
+            raft_index: head.raft_index,
+            log_size: head.log_size,
+            root: head.root,
         });
         let Some(store) = self.store() else {
             return Ok((courses, None));
@@ -288,7 +319,7 @@ impl Index {
 
     /// The store, once everything in the current view can be found in it.
     pub(crate) async fn current(&self, replica: &Replica) -> Result<Arc<dyn StateStore>, ReadError> {
-        let size = replica.view.load().log_size;
+        let size = replica.shown.head().log_size;
         let mut indexed = self.indexed.subscribe();
         self.wanted.notify_one();
         let reached = indexed.wait_for(|indexed| indexed.is_some_and(|indexed| indexed >= size));

@@ -16,7 +16,7 @@ use crate::bundle::LEAVES;
 use crate::ledger::{self, Ledger};
 use crate::membership::Members;
 use crate::record::invalid;
-use crate::replica::{Replica, View};
+use crate::replica::Replica;
 use crate::snapshot::Content;
 use crate::snapshots::SnapshotFile;
 use crate::types::{Answers, Applied, Group, LogId, Payload, SnapshotMeta, StoredMembership};
@@ -28,7 +28,6 @@ const ROUND: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Machine {
     replica: Arc<Replica>,
-    ledger: Ledger,
     last: Option<LogId>,
     membership: StoredMembership,
     /// Only for the suite of openraft, which applies entries that do not follow each other.
@@ -46,15 +45,11 @@ impl Machine {
             roots,
             open_leaves,
         } = content;
-        let view = View::new(ledger.clone(), last);
         replica.tlog.install(roots, open_leaves)?;
-        replica.set_origin(ledger.log().clone());
-        replica.remember_root(&view);
+        replica.install(ledger, last);
         replica.members.send_replace(Members::of(&membership));
-        replica.publish(view, last.map_or(0, |id| id.index + 1));
         Ok(Machine {
             replica,
-            ledger,
             last,
             membership,
             #[cfg(test)]
@@ -64,8 +59,12 @@ impl Machine {
 
     fn run(&mut self, payload: Payload) -> io::Result<Answers> {
         match payload {
-            EntryPayload::Blank => Ok(Answers::default()),
+            EntryPayload::Blank => {
+                self.replica.shown.change(self.last, |_| ());
+                Ok(Answers::default())
+            }
             EntryPayload::Membership(membership) => {
+                self.replica.shown.change(self.last, |_| ());
                 self.membership = StoredMembership::new(self.last, membership);
                 self.replica.members.send_replace(Members::of(&self.membership));
                 Ok(Answers::default())
@@ -78,15 +77,18 @@ impl Machine {
                         self.last.map_or(0, |id| id.index)
                     ))
                 })?;
-                let mut outcomes = Vec::with_capacity(commands.len());
-                for command in &commands {
-                    let applied = self.ledger.apply(command);
-                    if let Some(entry) = applied.entry {
-                        self.replica.tlog.append(entry.bytes.into());
+                let apply = |ledger: &mut Ledger| {
+                    let mut outcomes = Vec::with_capacity(commands.len());
+                    for command in &commands {
+                        let applied = ledger.apply(command);
+                        if let Some(entry) = applied.entry {
+                            self.replica.tlog.append(entry.bytes.into());
+                        }
+                        outcomes.push(applied.outcome);
                     }
-                    outcomes.push(applied.outcome);
-                }
-                let (size, root) = ledger::head(&self.ledger);
+                    (outcomes, ledger::head(ledger))
+                };
+                let (outcomes, (size, root)) = self.replica.shown.change(self.last, apply);
                 self.replica.remember(size, root);
                 Ok(Answers {
                     outcomes,
@@ -96,11 +98,9 @@ impl Machine {
         }
     }
 
-    /// Shows what was applied, then answers those who wait for it: who was answered finds it in the view.
+    /// Tells what was applied, then answers those who wait for it: who was answered finds it in the view.
     fn finish(&self, begun: Instant, waiting: &mut Vec<(ApplyResponder<Group>, Answers)>) {
-        let applied = self.last.map_or(0, |id| id.index + 1);
-        let view = View::new(self.ledger.clone(), self.last);
-        self.replica.publish(view, applied);
+        self.replica.progressed(self.last);
         let shown = Instant::now();
         for (responder, mut answers) in waiting.drain(..) {
             answers.applied = Some(Applied { begun, shown });
@@ -172,7 +172,7 @@ impl RaftStateMachine<Group> for Machine {
             content: Content {
                 last: self.last,
                 membership: self.membership.clone(),
-                ledger: self.ledger.clone(),
+                ledger: self.replica.shown.freeze(),
                 // Known once the last full bundle is durable.
                 roots: Vec::new(),
                 open_leaves: self.replica.tlog.open_leaves(),
@@ -203,17 +203,12 @@ impl RaftStateMachine<Group> for Machine {
                 Ok((content, file))
             })
             .await?;
-        let view = View::new(content.ledger.clone(), content.last);
         self.replica.tlog.install(content.roots, content.open_leaves)?;
-        self.ledger = content.ledger;
         self.last = content.last;
         self.membership = content.membership;
-        self.replica.set_origin(self.ledger.log().clone());
         self.replica.members.send_replace(Members::of(&self.membership));
-        self.replica.remember_root(&view);
         self.replica.set_current_snapshot(meta.clone(), file);
-        let applied = self.last.map_or(0, |id| id.index + 1);
-        self.replica.publish(view, applied);
+        self.replica.install(content.ledger, content.last);
         Ok(())
     }
 
@@ -277,8 +272,7 @@ mod tests {
         let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
         let content = Content::empty();
-        let view = View::new(content.ledger.clone(), None);
-        let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
+        let replica = Arc::new(Replica::new(content.ledger.clone(), None, tlog, snapshots, Blocking::Threads));
         Machine::new(replica, content).unwrap()
     }
 

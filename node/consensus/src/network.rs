@@ -189,8 +189,9 @@ impl NetStreamAppend<Group> for Peer {
     }
 }
 
-/// Lets a request that only says what is committed wait a moment for entries to go with: under load there soon are some, and
-/// two messages in one packet wake the receiver once. Followers apply so much later at most.
+/// Lets a request that only says what is committed wait a moment for entries, which say it as well: under load there soon are
+/// some, and each message wakes both sides once. Followers apply so much later at most. openraft takes an answer to a later
+/// request for an answer to all before it.
 fn held<S>(input: S) -> impl Stream<Item = AppendEntriesRequest<Group>>
 where
     S: Stream<Item = AppendEntriesRequest<Group>> + Unpin,
@@ -201,21 +202,27 @@ where
         End,
     }
     stream::unfold((input, Ahead::Nothing), |(mut input, ahead)| async move {
-        let request = match ahead {
+        let mut request = match ahead {
             Ahead::Request(request) => return Some((request, (input, Ahead::Nothing))),
             Ahead::End => return None,
             Ahead::Nothing => input.next().await?,
         };
-        if !request.entries.is_empty() {
-            return Some((request, (input, Ahead::Nothing)));
+        let until = Instant::now() + COMPANY;
+        while request.entries.is_empty() {
+            match timeout_at(until, input.next()).await {
+                Ok(Some(next)) if says_it_too(&next, &request) => request = next,
+                Ok(Some(next)) => return Some((request, (input, Ahead::Request(next)))),
+                Ok(None) => return Some((request, (input, Ahead::End))),
+                Err(_) => break,
+            }
         }
-        let ahead = match timeout(COMPANY, input.next()).await {
-            Ok(Some(next)) => Ahead::Request(next),
-            Ok(None) => Ahead::End,
-            Err(_) => Ahead::Nothing,
-        };
-        Some((request, (input, ahead)))
+        Some((request, (input, Ahead::Nothing)))
     })
+}
+
+/// Does a request say all that an empty one before it says?
+fn says_it_too(next: &AppendEntriesRequest<Group>, empty: &AppendEntriesRequest<Group>) -> bool {
+    next.vote == empty.vote && next.prev_log_id >= empty.prev_log_id && next.leader_commit >= empty.leader_commit
 }
 
 /// Requests without an answer, and since when the oldest of them waits. A stream without requests may be silent for ever.
@@ -413,4 +420,53 @@ fn unreadable(error: &std::io::Error) -> RPCError<Group> {
     RPCError::Unreachable(Unreachable::from_string(format!(
         "the snapshot to send cannot be read: {error}"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Entry, log_id};
+    use openraft::EntryPayload;
+    use openraft::entry::RaftEntry as _;
+
+    /// A request after entry `prev` with so many entries, when everything up to `commit` is committed.
+    fn request(prev: u64, entries: u64, commit: u64) -> AppendEntriesRequest<Group> {
+        AppendEntriesRequest {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: Some(log_id(1, 1, prev)),
+            entries: (1..=entries)
+                .map(|after| Entry::new(log_id(1, 1, prev + after), EntryPayload::Blank))
+                .collect(),
+            leader_commit: Some(log_id(1, 1, commit)),
+        }
+    }
+
+    async fn sent(requests: Vec<AppendEntriesRequest<Group>>) -> Vec<(u64, usize, u64)> {
+        let index = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index);
+        held(stream::iter(requests))
+            .map(|request| (index(request.prev_log_id), request.entries.len(), index(request.leader_commit)))
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn word_of_a_commit_goes_with_the_entries_that_follow_it() {
+        let requests = vec![request(5, 1, 5), request(6, 0, 6), request(6, 0, 6), request(6, 2, 6)];
+        assert_eq!(sent(requests).await, [(5, 1, 5), (6, 2, 6)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_out_that_the_next_request_does_not_say() {
+        // The second begins further back, as after a conflict.
+        let requests = vec![request(6, 0, 6), request(3, 1, 6), request(4, 0, 4)];
+        assert_eq!(sent(requests).await, [(6, 0, 6), (3, 1, 6), (4, 0, 4)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn word_of_a_commit_does_not_wait_for_ever() {
+        let mut requests = Box::pin(held(stream::iter([request(6, 0, 6)]).chain(stream::pending())));
+        let begun = Instant::now();
+        assert!(requests.next().await.is_some_and(|request| request.entries.is_empty()));
+        assert_eq!(begun.elapsed(), COMPANY);
+    }
 }

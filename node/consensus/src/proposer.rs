@@ -36,11 +36,20 @@ const ROUND: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(80);
 
+/// Places that a stream has in the queue, until it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    _places: Option<OwnedSemaphorePermit>,
+}
+
 /// The queue and what empties it.
 pub(crate) struct Proposer {
     queue: mpsc::UnboundedSender<Item>,
     /// Bounds the queue together with everything that is on its way.
     places: Arc<Semaphore>,
+    /// Bounds what streams have in the queue.
+    streams: Arc<Semaphore>,
+    streams_most: u32,
     raft: Raft,
     node: u64,
     /// How long a leader may go on without word from a quorum.
@@ -65,9 +74,12 @@ impl Proposer {
         forwarder: Forwarder,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Item>) {
         let (queue, items) = mpsc::unbounded_channel();
+        let half = settings.queue.div_ceil(2);
         let proposer = Proposer {
             queue,
             places: Arc::new(Semaphore::new(settings.queue)),
+            streams: Arc::new(Semaphore::new(half)),
+            streams_most: u32::try_from(half).unwrap_or(u32::MAX),
             raft,
             node: settings.node,
             election_max: settings.timing.election_max,
@@ -98,6 +110,15 @@ impl Proposer {
             }
         }
         waiting.answers().await
+    }
+
+    /// Waits for places in that half of the queue that streams may fill; the other half is for those who do not wait.
+    pub(crate) async fn room(&self, count: usize) -> Room {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.streams_most);
+        // The semaphore is never closed.
+        Room {
+            _places: Arc::clone(&self.streams).acquire_many_owned(count).await.ok(),
+        }
     }
 
     /// Writes and forwards nothing until what is returned is dropped.

@@ -13,7 +13,7 @@ use crate::consensus::Consensus;
 use crate::errors::ReadError;
 use crate::leadership::{Leadership, address_of};
 use crate::peers::Class;
-use crate::replica::View;
+use crate::shown::View;
 
 /// How long a linearizable read tries.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub enum Consistency {
 impl Consensus {
     /// The ledger as this replica has applied it. Costs nothing; may be behind.
     pub fn view(&self) -> Arc<View> {
-        self.replica().view.load_full()
+        self.replica().shown.view()
     }
 
     /// The ledger, with everything that `consistency` promises: the leader says up to where that is, and this replica catches

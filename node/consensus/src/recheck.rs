@@ -87,21 +87,20 @@ mod tests {
     use crate::blocking::Blocking;
     use crate::disk::StdDisk;
     use crate::ledger::{ClusterId, Ledger};
-    use crate::replica::View;
     use crate::snapshots::Snapshots;
     use crate::tlog::Tlog;
+    use crate::types::log_id;
 
     /// A replica that has replayed so many leaves, up to Raft entry 9.
     fn replayed(folder: &std::path::Path, leaves: u64) -> Arc<Replica> {
         let disk = Arc::new(StdDisk);
         let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
-        let view = View::new(Ledger::new(), None);
-        let replica = Replica::new(view.clone(), tlog, snapshots, Blocking::Threads);
+        let replica = Replica::new(Ledger::new(), None, tlog, snapshots, Blocking::Threads);
         for leaf in 0..leaves {
             replica.tlog.append(leaf.to_be_bytes().to_vec().into());
         }
-        replica.publish(view, 10);
+        replica.progressed(Some(log_id(1, 1, 9)));
         Arc::new(replica)
     }
 

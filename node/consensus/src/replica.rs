@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use portcullis_domain::merkle::Frontier;
 use tokio::sync::watch;
 
@@ -10,39 +9,15 @@ use crate::agreement::{Agreement, Roots};
 use crate::blocking::Blocking;
 use crate::ledger::{self, Digest, Ledger};
 use crate::membership::Members;
+use crate::shown::Shown;
 use crate::snapshots::{SnapshotFile, Snapshots};
 use crate::tlog::Tlog;
 use crate::types::{LogId, SnapshotMeta};
 
-/// The ledger as it was after one Raft entry. Never changes; cheap to hold.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Everything that is decided.
-    pub ledger: Ledger,
-    /// Index of the last Raft entry in it; 0 also before the first.
-    pub raft_index: u64,
-    /// Leaves in the decision log.
-    pub log_size: u64,
-    /// Root of the decision log.
-    pub root: Digest,
-}
-
-impl View {
-    pub(crate) fn new(ledger: Ledger, last: Option<LogId>) -> Self {
-        let (log_size, root) = ledger::head(&ledger);
-        View {
-            ledger,
-            raft_index: last.map_or(0, |id| id.index),
-            log_size,
-            root,
-        }
-    }
-}
-
 /// Shared by apply, which writes, and everything else, which reads.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pub(crate) view: ArcSwap<View>,
+    pub(crate) shown: Shown,
     /// Raft entries applied: the index of the last one plus one.
     pub(crate) applied: watch::Sender<u64>,
     /// Leaves in the decision log.
@@ -63,12 +38,19 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(view: View, tlog: Tlog, snapshots: Snapshots, blocking: Blocking) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        last: Option<LogId>,
+        tlog: Tlog,
+        snapshots: Snapshots,
+        blocking: Blocking,
+    ) -> Self {
+        let (size, root) = ledger::head(&ledger);
         let replica = Replica {
             applied: watch::channel(0).0,
             members: watch::channel(Members::default()).0,
-            changes: watch::channel(view.log_size).0,
-            view: ArcSwap::from_pointee(view),
+            changes: watch::channel(size).0,
+            shown: Shown::new(ledger, last),
             tlog: Arc::new(tlog),
             snapshots,
             blocking,
@@ -78,20 +60,28 @@ impl Replica {
             roots: Mutex::default(),
             current: Mutex::default(),
         };
-        replica.remember_root(&replica.view.load());
+        replica.remember(size, root);
         replica
     }
 
-    /// Shows a new view to everyone.
-    pub(crate) fn publish(&self, view: View, applied: u64) {
-        let size = view.log_size;
-        self.view.store(Arc::new(view));
-        self.applied.send_replace(applied);
+    /// Tells everyone who waits that the ledger has gone on to this entry.
+    pub(crate) fn progressed(&self, last: Option<LogId>) {
+        let size = self.tlog.size();
+        self.applied.send_replace(last.map_or(0, |id| id.index + 1));
         self.changes.send_if_modified(|current| {
             let grown = *current != size;
             *current = size;
             grown
         });
+    }
+
+    /// The ledger of a snapshot takes the place of what was there.
+    pub(crate) fn install(&self, ledger: Ledger, last: Option<LogId>) {
+        let (size, root) = ledger::head(&ledger);
+        self.set_origin(ledger.log().clone());
+        self.remember(size, root);
+        self.shown.replace(ledger, last);
+        self.progressed(last);
     }
 
     pub(crate) fn origin(&self) -> Frontier {
@@ -100,10 +90,6 @@ impl Replica {
 
     pub(crate) fn set_origin(&self, head: Frontier) {
         *lock(&self.origin) = head;
-    }
-
-    pub(crate) fn remember_root(&self, view: &View) {
-        self.remember(view.log_size, view.root);
     }
 
     pub(crate) fn remember(&self, size: u64, root: Digest) {

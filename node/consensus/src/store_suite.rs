@@ -11,7 +11,7 @@ use crate::disk::{Disk, StdDisk};
 use crate::ledger::ClusterId;
 use crate::log::{LogSettings, LogStore};
 use crate::machine::Machine;
-use crate::replica::{Replica, View};
+use crate::replica::Replica;
 use crate::snapshot::Content;
 use crate::snapshots::Snapshots;
 use crate::tlog::Tlog;
@@ -32,8 +32,7 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
         let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
         let content = Content::empty();
-        let view = View::new(content.ledger.clone(), None);
-        let replica = Arc::new(Replica::new(view, tlog, snapshots, Blocking::Threads));
+        let replica = Arc::new(Replica::new(content.ledger.clone(), None, tlog, snapshots, Blocking::Threads));
         let mut machine = Machine::new(replica, content).unwrap();
         machine.gaps = true;
         Ok((folder, log, machine))

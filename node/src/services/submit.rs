@@ -58,11 +58,17 @@ impl Gateway {
                     place.send(Err(portcullis_wire::status::invalid(&invalid)));
                     return;
                 }
+                // A stream that is faster than the log waits here, and with it its client.
+                let room = tokio::select! {
+                    room = gateway.inner.consensus.room(batch.submissions.len()) => room,
+                    () = stop.cancelled() => return,
+                };
                 let gateway = gateway.clone();
                 let traceparent = asked.traceparent.clone();
                 let within = asked.within;
                 tokio::spawn(async move {
                     place.send(Ok(gateway.submit_batch(batch, traceparent, within).await));
+                    drop(room);
                 });
             }
         });
