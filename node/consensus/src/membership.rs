@@ -115,13 +115,15 @@ impl Consensus {
     /// Takes a node's vote; it stays as a learner. On the leader only, and never the leader itself.
     ///
     /// # Errors
-    /// When this node does not lead or it does not happen in time.
+    /// When this node does not lead, the other voters do not hold the decision log, or it does not happen in time.
     pub async fn demote(&self, node: u64, patience: Duration) -> Result<(), ChangeError> {
         if node == self.node() {
             return Err(ChangeError::Refused(
                 "a leader hands over before it gives up its vote".to_owned(),
             ));
         }
+        let rest = self.members_that_vote().filter(|voter| *voter != node).collect();
+        self.keep_the_log(&rest, patience).await?;
         self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node])), true, patience)
             .await
     }
@@ -152,10 +154,29 @@ impl Consensus {
     /// leader only.
     ///
     /// # Errors
-    /// When this node does not lead or it does not happen in time.
+    /// When this node does not lead, these voters do not hold the decision log, or it does not happen in time.
     pub async fn set_voters(&self, voters: BTreeSet<u64>, patience: Duration) -> Result<(), ChangeError> {
+        if !self.members_that_vote().all(|voter| voters.contains(&voter)) {
+            self.keep_the_log(&voters, patience).await?;
+        }
         self.change(ChangeMembers::ReplaceAllVoters(voters), false, patience)
             .await
+    }
+
+    fn members_that_vote(&self) -> impl Iterator<Item = u64> {
+        self.membership().borrow().voters.clone().into_keys()
+    }
+
+    /// Refuses to let voters go while those that stay could lose the decision log.
+    async fn keep_the_log(&self, rest: &BTreeSet<u64>, patience: Duration) -> Result<(), ChangeError> {
+        // The leader alone knows how long the log is.
+        if !self.leads() {
+            let leader = self.leadership().borrow().leader;
+            return Err(ChangeError::NotLeader { leader });
+        }
+        self.log_survives_with(rest, patience)
+            .await
+            .map_err(ChangeError::Refused)
     }
 
     async fn change(

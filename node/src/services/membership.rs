@@ -220,6 +220,7 @@ impl Gateway {
         let inner = &self.inner;
         if inner.consensus.leads() && node == inner.config.node.id {
             self.quorum_without(node)?;
+            self.log_without(node, deadline).await?;
             // The next leader carries it out.
             self.hand_over(None, deadline).await?;
         }
@@ -236,13 +237,7 @@ impl Gateway {
                 return Err(super::absent(RefusalReason::UnknownNode, "node", detail));
             }
             self.quorum_without(node)?;
-            if let Some(bundle) = inner.consensus.status().missing_bundle {
-                return Err(status::refused(&Refusal::new(
-                    RefusalReason::LogAtRisk,
-                    "node",
-                    format!("the leader still fetches bundle {bundle} of the decision log; ask again when it has it"),
-                )));
-            }
+            self.log_without(node, deadline).await?;
             self.empty(node, &context, &asked, deadline).await?;
         }
         let applied = self
@@ -283,6 +278,19 @@ impl Gateway {
                 rest.len()
             ),
         )))
+    }
+
+    /// Refuses unless the voters that would be left hold the decision log.
+    async fn log_without(&self, node: NodeId, deadline: Instant) -> Result<(), Status> {
+        let inner = &self.inner;
+        let voters = inner.consensus.membership().borrow().voters.clone();
+        let rest = voters.into_keys().filter(|other| *other != node.0).collect();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        inner
+            .consensus
+            .log_survives_with(&rest, patience)
+            .await
+            .map_err(|why| status::refused(&Refusal::new(RefusalReason::LogAtRisk, "node", why)))
     }
 
     /// Drains a node that is up, and waits until it carries nothing.

@@ -217,6 +217,60 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_node_that_holds_the_log_cannot_be_let_go_before_the_others_have_it() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let addresses = [address(), address()];
+    let members: BTreeMap<u64, Member> = (1..).zip(addresses.map(|at| Member::new(at.to_string()))).collect();
+    let history = history(4 * BUNDLE + 5);
+    for (id, folder) in (1..).zip(&folders) {
+        write(&settings(folder.path(), id), &history, members.clone());
+    }
+    let bundle = |folder: &tempfile::TempDir| folder.path().join("tlog/00000000000000000002.bundle");
+    std::fs::remove_file(bundle(&folders[1])).unwrap();
+    // The holder cannot give it away yet.
+    let whole = std::fs::read(bundle(&folders[0])).unwrap();
+    let mut damaged = whole.clone();
+    damaged[1000] ^= 1;
+    std::fs::write(bundle(&folders[0]), damaged).unwrap();
+
+    let holder = run(settings(folders[0].path(), 1), addresses[0]).await;
+    let lacking = run(settings(folders[1].path(), 2), addresses[1]).await;
+    let leads = async |node: &Consensus| {
+        eventually("there is a leader", || node.leadership().borrow().leader).await == node.node()
+    };
+    if !leads(&lacking.consensus).await {
+        holder.consensus.transfer_leader(2, DEADLINE).await.unwrap();
+    }
+    let only_itself = BTreeSet::from([2]);
+    for refused in [
+        lacking.consensus.demote(1, DEADLINE).await,
+        lacking.consensus.set_voters(only_itself, DEADLINE).await,
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("node 2 lacks 1 of 4 bundles") && refused.contains("wait and ask again"),
+            "{refused}"
+        );
+    }
+    assert_eq!(lacking.consensus.membership().borrow().voters.len(), 2);
+
+    // Who cannot be asked counts as one that has nothing.
+    let nobody = lacking
+        .consensus
+        .log_survives_with(&BTreeSet::from([9]), DEADLINE)
+        .await;
+    assert!(nobody.unwrap_err().contains("node 9 is not a member"));
+
+    std::fs::write(bundle(&folders[0]), whole).unwrap();
+    eventually("the bundle is fetched", || {
+        lacking.consensus.holding().is_whole().then_some(())
+    })
+    .await;
+    lacking.consensus.demote(1, DEADLINE).await.unwrap();
+    assert!(lacking.consensus.membership().borrow().learners.contains_key(&1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_right_after_a_received_snapshot_got_its_name_goes_on_from_it() {
     let mut cluster = Cluster::of(3).await;
     let leader = cluster.leader().await;
