@@ -520,8 +520,10 @@ async fn a_deadline_that_has_passed_leaves_the_outcome_open_and_the_next_try_cer
         .get_head(deadline(read, Duration::from_nanos(1)))
         .await
     {
+        // Out of time, said by whoever noticed first; the node itself says what it was waiting for.
+        let told = status.code() == Code::Unavailable && status.message().starts_with("NO_QUORUM");
         assert!(
-            matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+            told || matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
             "{status:?}"
         );
     }

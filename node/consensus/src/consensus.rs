@@ -336,6 +336,11 @@ impl Consensus {
         }
     }
 
+    /// How long a caller waits who says nothing about it.
+    pub(crate) fn patience(&self) -> Duration {
+        self.inner.patience
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         self.inner.lease
     }

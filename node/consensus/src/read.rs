@@ -15,8 +15,6 @@ use crate::leadership::{Leadership, address_of};
 use crate::peers::Class;
 use crate::shown::View;
 
-/// How long a linearizable read tries.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one try may take: a leader that was cut off must not use up the whole time.
 const TRY: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -44,13 +42,21 @@ impl Consensus {
     /// up to it.
     ///
     /// # Errors
-    /// [`ReadError::NoQuorum`] after 5 s, [`ReadError::Stopped`].
+    /// [`ReadError::NoQuorum`] after the node's usual patience, [`ReadError::Stopped`].
     pub async fn read(&self, consistency: Consistency) -> Result<Arc<View>, ReadError> {
+        self.read_within(consistency, self.patience()).await
+    }
+
+    /// Like [`Consensus::read`], with a deadline of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read_within(&self, consistency: Consistency, patience: Duration) -> Result<Arc<View>, ReadError> {
         if consistency == Consistency::Local {
             return Ok(self.view());
         }
         let start = Instant::now();
-        let deadline = start + PATIENCE;
+        let deadline = start + patience;
         let late = || ReadError::NoQuorum {
             waited: start.elapsed(),
         };

@@ -439,6 +439,17 @@ async fn without_a_quorum_everything_answers_in_time_and_nothing_is_applied() {
         node.read(Consistency::Quorum).await,
         Err(ReadError::NoQuorum { .. })
     ));
+    // A reader that has less time is told in that time.
+    let asked = Instant::now();
+    let patience = Duration::from_millis(200);
+    for consistency in [Consistency::Lease, Consistency::Quorum] {
+        let answer = node.read_within(consistency, patience).await;
+        assert!(
+            matches!(answer, Err(ReadError::NoQuorum { waited }) if waited >= patience),
+            "{answer:?}"
+        );
+    }
+    assert!(asked.elapsed() < Duration::from_secs(2));
     assert!(start.elapsed() < DEADLINE);
     assert_eq!(node.view().log_size, size);
 }

@@ -37,8 +37,9 @@ impl InspectionService for Gateway {
         &self,
         request: Request<pb::GetInspectionRequest>,
     ) -> Result<Response<pb::GetInspectionResponse>, Status> {
+        let asked = Asked::of(self, &request);
         let request = request.into_inner();
-        let Viewed { view, read_point } = self.view(request.consistency).await?;
+        let Viewed { view, read_point } = self.view(request.consistency, &asked).await?;
         let ledger = &view.ledger;
         let found = match request.target {
             Some(pb::get_inspection_request::Target::Inspection(no)) => {
@@ -97,11 +98,12 @@ impl InspectionService for Gateway {
         &self,
         request: Request<pb::ListInspectionsRequest>,
     ) -> Result<Response<pb::ListInspectionsResponse>, Status> {
+        let asked = Asked::of(self, &request);
         let request = request.into_inner();
         let consistency = request.consistency;
         let query = portcullis_wire::watch::decode_list(request, self.inner.cluster)
             .map_err(|unusable| portcullis_wire::status::unusable("page_token", &unusable))?;
-        let Viewed { view, read_point } = self.view(consistency).await?;
+        let Viewed { view, read_point } = self.view(consistency, &asked).await?;
         let ledger = &view.ledger;
         let (inspections, more_after) = if query.closed {
             let (found, more_after) = self.closed_page(&view, &query).await?;

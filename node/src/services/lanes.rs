@@ -63,8 +63,9 @@ impl LaneService for Gateway {
         &self,
         request: Request<pb::ListLanesRequest>,
     ) -> Result<Response<pb::ListLanesResponse>, Status> {
+        let asked = Asked::of(self, &request);
         let request = request.into_inner();
-        let Viewed { view, read_point } = self.view(request.consistency).await?;
+        let Viewed { view, read_point } = self.view(request.consistency, &asked).await?;
         let ledger = &view.ledger;
         let lanes = ledger
             .lanes()

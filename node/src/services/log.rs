@@ -7,12 +7,14 @@ use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::log_service_server::LogService;
 use tonic::{Request, Response, Status};
 
-use super::{Gateway, Viewed};
+use super::{Asked, Gateway, Viewed};
 
 #[tonic::async_trait]
 impl LogService for Gateway {
     async fn get_head(&self, request: Request<pb::GetHeadRequest>) -> Result<Response<pb::GetHeadResponse>, Status> {
-        let Viewed { view, read_point } = self.view(request.into_inner().consistency).await?;
+        let asked = Asked::of(self, &request);
+        let consistency = request.into_inner().consistency;
+        let Viewed { view, read_point } = self.view(consistency, &asked).await?;
         Ok(Response::new(pb::GetHeadResponse {
             cluster_id: self.inner.cluster.to_string(),
             size: view.log_size,

@@ -123,9 +123,9 @@ impl Gateway {
     }
 
     /// A view that has seen what the request says it must have.
-    async fn view(&self, consistency: i32) -> Result<Viewed, Status> {
+    async fn view(&self, consistency: i32, asked: &Asked) -> Result<Viewed, Status> {
         let consistency = decode_consistency(consistency)?;
-        let read = self.inner.consensus.read(consistency).await;
+        let read = self.inner.consensus.read_within(consistency, asked.within).await;
         let view = read.map_err(|error| failed_read(&error))?;
         let read_point = self.read_point(&view, consistency);
         Ok(Viewed { view, read_point })
