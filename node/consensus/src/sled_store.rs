@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::state_store::{CHECKPOINT, Checkpoint, StateBatch, StateStore};
 
-/// Name of the one tree.
-const TREE: &[u8] = b"state-2";
+/// Version of what is in the store. Another version is another tree, which is filled from the decision log.
+const FORMAT: u32 = 2;
+/// Name of the tree of a version, up to the number.
+const TREE: &str = "state-";
 /// Memory for pages, bytes; sled uses several times as much.
 const CACHE: u64 = 32 << 20;
 /// How long opening waits for a store that is in use.
@@ -75,7 +77,8 @@ impl SledStore {
         // sled asserts in its recovery code; damage must not take the node down.
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let db = config.open()?;
-            let tree = db.open_tree(TREE)?;
+            let tree = db.open_tree(format!("{TREE}{FORMAT}"))?;
+            drop_older(&db)?;
             // Reads the checkpoint too: a page that is damaged shows here.
             tree.get(CHECKPOINT)?;
             Ok::<_, sled::Error>((db, tree))
@@ -90,6 +93,20 @@ impl SledStore {
             .map_err(Failure::Machine)?;
         Ok(SledStore { db, tree, file })
     }
+}
+
+/// Frees what earlier versions of the program had in the store.
+fn drop_older(db: &sled::Db) -> sled::Result<()> {
+    for name in db.tree_names() {
+        let version = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(TREE));
+        if version
+            .and_then(|version| version.parse().ok())
+            .is_some_and(|version: u32| version < FORMAT)
+        {
+            db.drop_tree(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Why a store does not open.
@@ -262,6 +279,29 @@ mod tests {
         assert_eq!(last(prefix("MSKU1234565"), 9), Some(8));
         assert_eq!(last(prefix("MSKU1234565"), 8), Some(7));
         assert_eq!(last(prefix("MSKU1234565"), 7), None);
+    }
+
+    #[test]
+    fn what_older_versions_had_in_the_store_is_dropped_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sled");
+        let store = SledStore::open(&path).unwrap();
+        store.apply(batch()).unwrap();
+        let newer = format!("state-{}", FORMAT + 1);
+        for name in ["state-1", &newer, "another"] {
+            store.db.open_tree(name).unwrap().insert(b"k", b"value").unwrap();
+        }
+        store.db.flush().unwrap();
+        drop(store);
+
+        for _ in 0..2 {
+            let store = SledStore::open(&path).unwrap();
+            let names: std::collections::BTreeSet<_> = store.db.tree_names().into_iter().collect();
+            let has = |name: &str| names.contains(name.as_bytes());
+            assert!(!has("state-1") && has(&newer) && has("another"), "{names:?}");
+            assert_eq!(store.checkpoint().unwrap(), batch().checkpoint);
+            store.flush().unwrap();
+        }
     }
 
     #[test]
