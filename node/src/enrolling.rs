@@ -30,6 +30,7 @@ pub async fn run(
         address,
         node: Some(node),
     };
+    let mut said = String::new();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -58,17 +59,36 @@ pub async fn run(
                 }
             }
             Look::Moved => {
-                // The leader still dials the old address, so this node may not know who leads: it asks every member.
-                let members = consensus.membership().borrow().clone();
-                for (_, member) in members.all().filter(|(other, _)| *other != node.0) {
-                    match ask(&me, &member.address, &connector).await {
-                        Ok(_) => break,
-                        Err(status) => tracing::debug!(at = %member.address, why = status.message(), "not readdressed"),
-                    }
+                if let Err(why) = move_to(node, &me, &consensus, &connector).await
+                    && said != why
+                {
+                    tracing::warn!(
+                        address = %me.address,
+                        %why,
+                        "the cluster does not know yet that this node is reached elsewhere now; more than half of the voters \
+                         have to be where they were, so move nodes one after another"
+                    );
+                    said = why;
                 }
             }
         }
     }
+}
+
+/// Tells the cluster where this node is reached now.
+async fn move_to(node: NodeId, me: &Applicant, consensus: &Consensus, connector: &Connector) -> Result<(), String> {
+    let members = consensus.membership().borrow().clone();
+    let others = members.all().filter(|(other, _)| *other != node.0);
+    // The leader still dials the old address, so this node may not know who leads: it asks every member. Itself it asks last,
+    // because it may be the only one.
+    let mut why = Vec::new();
+    for address in others.map(|(_, member)| &member.address).chain([&me.address]) {
+        match ask(me, address, connector).await {
+            Ok(_) => return Ok(()),
+            Err(status) => why.push(format!("{address}: {}", status.message())),
+        }
+    }
+    Err(why.join("; "))
 }
 
 enum Look {

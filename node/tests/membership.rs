@@ -221,6 +221,33 @@ async fn a_leader_that_is_removed_hands_over_first(cluster: &mut Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_alone_and_starts_again_at_another_address_takes_others_in_there() {
+    let mut cluster = Cluster::start(1, Vec::new()).await;
+    let kept = cluster.announce(&announce("req-1", "MSKU1234565", "T9")).await;
+    cluster.node(1).stop().await;
+    let config = cluster.config("node-1", 1, support::free_port());
+    let address = config.node.listen.to_string();
+    cluster.nodes.insert(1, Node::started(&config));
+    eventually("it is a member at its new address", async || {
+        let mut client = cluster.status_of(1);
+        let status = client.get_status(deadline(pb::GetStatusRequest {}, CALL)).await;
+        let status = status.map_err(|why| why.to_string())?.into_inner();
+        match status.nodes.iter().find(|node| node.id == 1) {
+            Some(node) if node.address == address && node.up && node.voter => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+
+    // Who joins is told the address that the cluster knows, and is brought up from there.
+    let second = cluster.join("second", 1).await;
+    cluster.ready().await;
+    let found = cluster.inspection(second, kept.inspection).await.inspection.unwrap();
+    assert_eq!(found.number, kept.inspection);
+    cluster.head().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_wait_are_founded_as_one_cluster() {
     let mut cluster = Cluster::start(1, Vec::new()).await;
     let outside = cluster.id;
