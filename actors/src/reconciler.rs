@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_domain::command::{ClusterCommand, CommandBody};
-use portcullis_domain::id::Epoch;
+use portcullis_domain::id::{CommandNo, Epoch};
 use portcullis_domain::ledger::Ledger;
+use portcullis_domain::outcome::Outcome;
 use portcullis_domain::placement::ActorKey;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
@@ -27,7 +28,7 @@ use crate::fusion::Fusion;
 use crate::lane::Lane;
 use crate::liveness::Liveness;
 use crate::placement::Placement;
-use crate::ports::Ports;
+use crate::ports::{LedgerView, Ports};
 use crate::post::Post;
 use crate::scheduler::Scheduler;
 use crate::shell::{Role, Shell, Signal, Start};
@@ -272,14 +273,15 @@ impl State {
 
     fn propose(&mut self, command: ClusterCommand, then: ReconcilerMessage) {
         let proposer = Arc::clone(&self.setup.ports.proposer);
+        let ledger = Arc::clone(&self.setup.ports.ledger);
         let me = self.me.clone();
         self.tasks.spawn(async move {
             match proposer.propose(CommandBody::Cluster(command), String::new()).await {
-                Ok(outcome) => {
-                    if let Some(refusal) = outcome.refusal() {
-                        debug!(%refusal, "cluster command refused");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
+                // A replica that is far behind would ask for it over and over until it shows it.
+                Ok(Outcome::Applied(applied)) => shown(&*ledger, applied.number).await,
+                Ok(Outcome::Refused(refusal)) => {
+                    debug!(%refusal, "cluster command refused");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(error) => {
                     debug!(%error, "cluster command has no outcome");
@@ -450,5 +452,15 @@ impl State {
             }
         }
         self.tasks.shutdown().await;
+    }
+}
+
+/// Waits until this replica has applied a command.
+async fn shown(ledger: &dyn LedgerView, number: CommandNo) {
+    let mut changes = ledger.changes();
+    while ledger.ledger().number() < number {
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }

@@ -105,6 +105,21 @@ async fn a_silent_node_is_declared_down_after_the_full_time_and_its_actors_move(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_far_behind_says_once_that_it_is_up() {
+    let port = Port::new();
+    let before = port.ledger().number();
+    let node = port.process_behind(1, 1001).await;
+    port.until("it is up", |ledger| ledger.node(node.id).is_some_and(|node| node.up))
+        .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(port.ledger().number().0, before.0 + 1);
+    // Once it has caught up it goes on as any other.
+    node.thaw();
+    node.host.leader_changed(Some(1));
+    port.until_placed(&ActorKey::Fusion(0)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_paused_owner_wakes_up_fenced_and_the_container_is_concluded_once_by_the_new_owner() {
     let port = Port::new();
     port.external(ExternalBody::DefineLane(full_lane(LANE)));

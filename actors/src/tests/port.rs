@@ -286,13 +286,22 @@ impl Port {
     }
 
     pub(super) async fn process(self: &Arc<Self>, id: u64, boot: u64) -> Node {
+        self.process_with(id, boot, None).await
+    }
+
+    /// A process whose replica has not caught up with what happened since.
+    pub(super) async fn process_behind(self: &Arc<Self>, id: u64, boot: u64) -> Node {
+        self.process_with(id, boot, Some(self.ledger())).await
+    }
+
+    async fn process_with(self: &Arc<Self>, id: u64, boot: u64, frozen: Option<Arc<Ledger>>) -> Node {
         let identity = Identity {
             node: NodeId(id),
             boot: BootId(boot),
         };
         let view = Arc::new(View {
             port: Arc::clone(self),
-            frozen: Mutex::new(None),
+            frozen: Mutex::new(frozen),
             changes: watch::channel(0).0,
         });
         self.views.lock().unwrap().push(Arc::clone(&view));
