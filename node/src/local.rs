@@ -10,6 +10,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use portcullis_config::{NodeConfig, Peer, PeerAddress, to_toml};
+use portcullis_domain::id::{ClusterId, NodeId};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -47,7 +49,7 @@ impl Server {
 
     /// A node of this very program, which stops by itself when this process ends, however that happens. `set` holds
     /// `KEY=VALUE` over its configuration.
-    pub(crate) fn node(id: u64, address: String, log: PathBuf, config: &Path, set: &[String]) -> anyhow::Result<Self> {
+    fn node(id: u64, address: String, log: PathBuf, config: &Path, set: &[String]) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut arguments: Vec<OsString> = ["node", "run", "--stop-with-stdin", "--config"].map(Into::into).into();
         arguments.push(config.into());
@@ -55,6 +57,37 @@ impl Server {
             arguments.extend(["--set".into(), set.into()]);
         }
         Ok(Self::new(id, address, log, program, arguments))
+    }
+
+    /// The nodes of a new cluster, laid out in `dir`: node 1 founds it and has its data in `node-1/data`. `adjust` changes what
+    /// they have in common, from the defaults; `set` is as in [`Server::node`].
+    pub(crate) fn nodes(
+        dir: &Path,
+        cluster: ClusterId,
+        addresses: &BTreeMap<u64, SocketAddr>,
+        set: &[String],
+        adjust: impl Fn(&mut NodeConfig),
+    ) -> anyhow::Result<BTreeMap<u64, Self>> {
+        let peer = |(id, address): (&u64, &SocketAddr)| Peer {
+            id: NodeId(*id),
+            address: PeerAddress::from(*address),
+        };
+        let peers: Vec<Peer> = addresses.iter().map(peer).collect();
+        let mut nodes = BTreeMap::new();
+        for (id, address) in addresses {
+            let folder = dir.join(format!("node-{id}"));
+            std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+            let mut config = NodeConfig::with_defaults(NodeId(*id), &folder.join("data"), *address)?;
+            config.cluster.id = Some(cluster);
+            config.cluster.bootstrap = *id == 1;
+            config.cluster.peers.clone_from(&peers);
+            adjust(&mut config);
+            let path = folder.join("node.toml");
+            std::fs::write(&path, to_toml(&config)).with_context(|| format!("writing {}", path.display()))?;
+            let log = folder.join("log.txt");
+            nodes.insert(*id, Self::node(*id, address.to_string(), log, &path, set)?);
+        }
+        Ok(nodes)
     }
 
     /// Starts the process.

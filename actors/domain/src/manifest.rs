@@ -173,29 +173,22 @@ impl Manifest {
 
     /// Everything but the parties, in a form that is only good for comparing.
     fn put_without_parties(&self, out: &mut Vec<u8>) {
-        let Self {
-            document,
-            goods,
-            gross_mass_g,
-            tare_mass_g,
-            size_type,
-            empty,
-            dispatch_country,
-            seals,
-            parties: _,
-        } = self;
-        document.put(out);
-        goods.put(out);
-        gross_mass_g.put(out);
-        tare_mass_g.put(out);
-        size_type.put(out);
-        empty.put(out);
-        dispatch_country.put(out);
-        seals.put(out);
+        self.document.put(out);
+        self.put_cargo(out);
     }
 
     /// Whether it says the same about the cargo, whoever is involved and whichever document says it.
     pub(crate) fn same_cargo(&self, other: &Self) -> bool {
+        let cargo = |manifest: &Self| {
+            let mut out = Vec::new();
+            manifest.put_cargo(&mut out);
+            out
+        };
+        cargo(self) == cargo(other)
+    }
+
+    /// What it says about the cargo itself. Canonical, so that two say the same exactly if the bytes are the same.
+    fn put_cargo(&self, out: &mut Vec<u8>) {
         let Self {
             document: _,
             goods,
@@ -207,13 +200,13 @@ impl Manifest {
             seals,
             parties: _,
         } = self;
-        *goods == other.goods
-            && *gross_mass_g == other.gross_mass_g
-            && *tare_mass_g == other.tare_mass_g
-            && *size_type == other.size_type
-            && *empty == other.empty
-            && *dispatch_country == other.dispatch_country
-            && *seals == other.seals
+        goods.put(out);
+        gross_mass_g.put(out);
+        tare_mass_g.put(out);
+        size_type.put(out);
+        empty.put(out);
+        dispatch_country.put(out);
+        seals.put(out);
     }
 
     /// Refuses what is too large to be a manifest.

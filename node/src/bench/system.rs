@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use portcullis_config::{NodeConfig, Peer, PeerAddress, to_toml};
-use portcullis_domain::id::{ClusterId, NodeId};
+use portcullis_domain::id::ClusterId;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use tokio::time::Instant;
@@ -64,30 +63,13 @@ impl System {
     /// Our nodes of a given cluster, laid out in `dir`: node 1 has its data in `node-1/data`.
     pub(super) fn portcullis_of(dir: &Path, args: &BedArgs, actors: bool, cluster: ClusterId) -> anyhow::Result<Self> {
         let addresses = addresses(args.nodes, 0)?;
-        let mut servers = BTreeMap::new();
-        for (id, address) in &addresses {
-            let folder = dir.join(format!("node-{id}"));
-            std::fs::create_dir_all(&folder)?;
-            let mut config = NodeConfig::with_defaults(NodeId(*id), &folder.join("data"), *address)?;
+        let servers = Server::nodes(dir, cluster, &addresses, &args.set, |config| {
             "bench".clone_into(&mut config.cluster.name);
-            config.cluster.id = Some(cluster);
-            config.cluster.bootstrap = *id == 1;
-            config.cluster.peers = addresses
-                .iter()
-                .map(|(id, address)| Peer {
-                    id: NodeId(*id),
-                    address: PeerAddress::from(*address),
-                })
-                .collect();
             if !actors {
                 config.node.capacity = 0;
             }
             "warn".clone_into(&mut config.log.filter);
-            let path = folder.join("node.toml");
-            std::fs::write(&path, to_toml(&config))?;
-            let log = folder.join("log.txt");
-            servers.insert(*id, Server::node(*id, address.to_string(), log, &path, &args.set)?);
-        }
+        })?;
         Ok(Self::of(Kind::Portcullis, servers))
     }
 

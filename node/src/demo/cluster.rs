@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use ed25519_dalek::SigningKey;
 use fs4::fs_std::FileExt;
-use portcullis_config::{NodeConfig, Peer, PeerAddress, PortClock, to_toml};
+use portcullis_config::PortClock;
 use portcullis_domain::evidence::Modality;
-use portcullis_domain::id::{ClusterId, DeviceId, LaneId, NodeId, TerminalId};
+use portcullis_domain::id::{ClusterId, DeviceId, LaneId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_simulator::ReadingSource;
 
@@ -76,23 +76,10 @@ impl Cluster {
         }
         let addresses = addresses(blueprint.nodes, blueprint.port)?;
         let cluster = ClusterId(rand::random());
-        let mut nodes = BTreeMap::new();
-        for (id, address) in &addresses {
-            let folder = dir.join(format!("node-{id}"));
-            std::fs::create_dir_all(&folder)?;
-            let mut config = NodeConfig::with_defaults(NodeId(*id), &folder.join("data"), *address)?;
-            config.cluster.name = "demo".to_owned();
-            config.cluster.id = Some(cluster);
-            config.cluster.bootstrap = *id == 1;
-            config.cluster.peers = addresses
-                .iter()
-                .map(|(id, address)| Peer {
-                    id: NodeId(*id),
-                    address: PeerAddress::from(*address),
-                })
-                .collect();
+        let nodes = Server::nodes(dir, cluster, &addresses, &blueprint.set, |config| {
+            "demo".clone_into(&mut config.cluster.name);
             config.clock = blueprint.clock;
-            config.lanes = lanes.clone();
+            config.lanes.clone_from(&lanes);
             // A demo shares two cores with its port: nodes are declared down sooner than in a real port, and still late
             // enough for a process that only waits for its turn.
             // All nodes and the simulated port share one machine.
@@ -105,11 +92,7 @@ impl Cluster {
                 config.liveness.suspend = Duration::from_millis(1500);
                 config.liveness.down = Duration::from_millis(2500);
             }
-            let path = folder.join("node.toml");
-            std::fs::write(&path, to_toml(&config))?;
-            let log = folder.join("log.txt");
-            nodes.insert(*id, Server::node(*id, address.to_string(), log, &path, &blueprint.set)?);
-        }
+        })?;
         Ok(Self {
             dir: dir.clone(),
             nodes,
