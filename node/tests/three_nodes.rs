@@ -558,6 +558,16 @@ async fn a_watch_goes_on_at_another_node_without_gap_or_repetition(cluster: &Clu
     let rest = watch(cluster, 3, go_on, usize::try_from(size).unwrap() - half).await;
     let entries: Vec<u64> = first.iter().chain(&rest).map(|(entry, _)| *entry).collect();
     assert_eq!(entries, (0..size).collect::<Vec<_>>());
+
+    // Or from a moment on, on a third one.
+    let events = cluster.events(1, 0, size).await;
+    let at = events[half].at_ms;
+    let since = pb::WatchRequest {
+        from_time_ms: Some(at),
+        ..pb::WatchRequest::default()
+    };
+    let then = events.iter().find(|event| event.at_ms >= at).unwrap().entry;
+    assert_eq!(watch(cluster, 2, since, 1).await[0].0, then);
     (resume_token, half as u64)
 }
 

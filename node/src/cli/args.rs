@@ -397,8 +397,9 @@ pub enum EventsCommand {
 /// `portcullis events tail`.
 #[derive(Debug, Clone, Args)]
 pub struct TailArgs {
-    /// Go on after this token, or start at this entry of the log. Without it: from now on.
-    #[arg(long, value_name = "TOKEN|ENTRY")]
+    /// Go on after this token, or start at this entry of the log or at this moment of UTC, such as 2026-03-01T12:00Z.
+    /// Without it: from now on.
+    #[arg(long, value_name = "TOKEN|ENTRY|TIME")]
     pub from: Option<String>,
     /// About this inspection. Repeatable.
     #[arg(long, value_name = "ID")]

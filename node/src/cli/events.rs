@@ -18,7 +18,7 @@ use super::inspection::equipment;
 use super::json::to_json;
 use super::log::get_head;
 use super::output::{Output, or_dash, remark};
-use super::utc::utc;
+use super::utc::{parse_utc, utc};
 
 /// A stream on which nothing came for so long, not even a bookmark, is taken for dead.
 const IDLE: Duration = Duration::from_secs(45);
@@ -31,6 +31,7 @@ pub(super) async fn tail(cluster: &Cluster, output: &mut Output, args: TailArgs)
     let request = v1::WatchRequest {
         resume_token: String::new(),
         from_entry: None,
+        from_time_ms: None,
         inspections: args.inspection.iter().map(|inspection| inspection.0).collect(),
         equipment_ids: args
             .equipment
@@ -81,13 +82,14 @@ enum Came {
 }
 
 impl Place {
-    /// `from` is a token or an entry; without it the stream starts at entry `usual`.
+    /// `from` is a token, an entry or a time; without it the stream starts at entry `usual`.
     fn new(from: Option<&str>, usual: u64, mut request: v1::WatchRequest) -> Self {
         let mut next = 0;
-        match from.map(|from| (from, from.parse::<u64>())) {
+        match from.map(|from| (from, from.parse::<u64>(), parse_utc(from))) {
             None => (request.from_entry, next) = (Some(usual), usual),
-            Some((_, Ok(entry))) => (request.from_entry, next) = (Some(entry), entry),
-            Some((token, Err(_))) => token.clone_into(&mut request.resume_token),
+            Some((_, Ok(entry), _)) => (request.from_entry, next) = (Some(entry), entry),
+            Some((_, Err(_), Some(at))) => request.from_time_ms = Some(at),
+            Some((token, Err(_), None)) => token.clone_into(&mut request.resume_token),
         }
         Self {
             request,
@@ -102,6 +104,7 @@ impl Place {
         if !response.resume_token.is_empty() {
             self.moved = true;
             self.request.from_entry = None;
+            self.request.from_time_ms = None;
             self.request.resume_token = response.resume_token;
         }
         match response.item {
@@ -120,10 +123,12 @@ impl Place {
     }
 
     fn tell(&self) {
-        match self.request.resume_token.as_str() {
-            "" => remark(format!("go on with --from {}", self.next)),
-            token => remark(format!("go on with --from {token}")),
-        }
+        let from = match (self.request.resume_token.as_str(), self.request.from_time_ms) {
+            ("", Some(at)) => utc(at),
+            ("", None) => self.next.to_string(),
+            (token, _) => token.to_owned(),
+        };
+        remark(format!("go on with --from {from}"));
     }
 
     /// An error must not lose the place.
@@ -270,10 +275,17 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_an_entry_a_token_or_the_usual_one() {
+    fn a_start_is_an_entry_a_time_a_token_or_the_usual_one() {
         let place = |from| Place::new(from, 77, v1::WatchRequest::default());
         assert_eq!(place(None).request.from_entry, Some(77));
         assert_eq!(place(Some("12")).request.from_entry, Some(12));
+        let mut time = place(Some("2026-03-01T12:00Z"));
+        assert_eq!(
+            (time.request.from_entry, time.request.from_time_ms),
+            (None, Some(1_772_366_400_000))
+        );
+        assert_eq!(entries(&mut time, [event(7, "a")]), [7]);
+        assert_eq!((time.request.from_time_ms, &time.request.resume_token[..]), (None, "a"));
         let token = place(Some("AQEx"));
         assert_eq!(
             (token.request.from_entry, token.request.resume_token.as_str()),

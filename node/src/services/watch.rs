@@ -46,6 +46,10 @@ impl Gateway {
                 return Err(portcullis_wire::status::beyond_head(entry.0, size));
             }
             WatchFrom::Entry(entry) => entry.0,
+            WatchFrom::Time(at) => {
+                let first = self.inner.consensus.first_entry_since(at).await;
+                first.map_err(|error| super::failed_read(&error))?
+            }
             WatchFrom::Now => size,
         };
 
@@ -127,7 +131,7 @@ impl Gateway {
                         let open = view.ledger.open_inspection(container).map(|open| open.no.0);
                         open.filter(|no| *no >= after).into_iter().collect()
                     }
-                    WatchFrom::Entry(_) => {
+                    WatchFrom::Entry(_) | WatchFrom::Time(_) => {
                         let visits = self.inner.consensus.inspections_of_container(container, after, VISITS);
                         visits.await.map_err(|error| super::failed_read(&error))?
                     }

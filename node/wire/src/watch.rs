@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use portcullis_domain::equipment::{EQUIPMENT_ID_MAX, EquipmentId};
 use portcullis_domain::event::Event;
-use portcullis_domain::id::{ClusterId, EntryNo, InspectionNo, LaneId, TerminalId};
+use portcullis_domain::id::{ClusterId, EntryNo, InspectionNo, LaneId, TerminalId, Timestamp};
 use portcullis_domain::inspection::Inspection;
 use portcullis_proto::v1 as pb;
 
@@ -90,6 +90,8 @@ impl WatchFilter {
 pub enum WatchFrom {
     /// At this entry.
     Entry(EntryNo),
+    /// At the first entry that was made then or after it.
+    Time(Timestamp),
     /// At the end of the log, whatever comes next.
     Now,
 }
@@ -123,13 +125,18 @@ pub fn decode_watch(request: pb::WatchRequest, cluster: ClusterId) -> Result<(Wa
         kinds: kinds.into_iter().collect(),
         lanes: lanes.into_iter().collect(),
     };
-    let from = match (request.resume_token.as_str(), request.from_entry) {
-        ("", None) => WatchFrom::Now,
-        ("", Some(entry)) => WatchFrom::Entry(EntryNo(entry)),
-        (_, Some(_)) => {
+    let from = match (request.resume_token.as_str(), request.from_entry, request.from_time_ms) {
+        ("", None, None) => WatchFrom::Now,
+        ("", Some(entry), None) => WatchFrom::Entry(EntryNo(entry)),
+        ("", None, Some(at)) => WatchFrom::Time(Timestamp(at)),
+        (token, None, None) => WatchFrom::Entry(decode_resume_token(token, cluster, filter.conditions())?),
+        (_, _, Some(_)) => {
+            let why = "it cannot be given together with resume_token or from_entry";
+            return Err(InvalidField::new("from_time_ms", why).into());
+        }
+        (_, Some(_), None) => {
             return Err(InvalidField::new("from_entry", "it cannot be given together with resume_token").into());
         }
-        (token, None) => WatchFrom::Entry(decode_resume_token(token, cluster, filter.conditions())?),
     };
     Ok((filter, from))
 }
@@ -297,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_begins_now_at_an_entry_or_at_its_token() {
+    fn a_watch_begins_now_at_an_entry_at_a_time_or_at_its_token() {
         let from = |request| decode_watch(request, CLUSTER).map(|(_, from)| from);
         let nothing = pb::WatchRequest::default;
         assert_eq!(from(nothing()), Ok(WatchFrom::Now));
@@ -308,6 +315,11 @@ mod tests {
             }),
             Ok(WatchFrom::Entry(EntryNo(0)))
         );
+        let since = pb::WatchRequest {
+            from_time_ms: Some(1_772_366_400_000),
+            ..nothing()
+        };
+        assert_eq!(from(since.clone()), Ok(WatchFrom::Time(Timestamp(1_772_366_400_000))));
         let with = pb::WatchRequest {
             lanes: vec![2, 1, 1],
             ..nothing()
@@ -330,6 +342,14 @@ mod tests {
             ..again
         };
         assert!(matches!(from(both), Err(Unusable::Field(invalid)) if invalid.field == "from_entry"));
+        for (resume_token, from_entry) in [("AQEx".to_owned(), None), (String::new(), Some(1))] {
+            let both = pb::WatchRequest {
+                resume_token,
+                from_entry,
+                ..since.clone()
+            };
+            assert!(matches!(from(both), Err(Unusable::Field(invalid)) if invalid.field == "from_time_ms"));
+        }
     }
 
     #[test]

@@ -37,6 +37,22 @@ fn history(size: u64) -> (Ledger, Vec<Bytes>) {
     (ledger, leaves)
 }
 
+/// The same, with leaves that are made in pairs, one pair a second.
+fn timed_history(size: u64) -> (Ledger, Vec<Bytes>) {
+    let mut ledger = Ledger::new();
+    let mut leaves = Vec::new();
+    let mut next = command(ClusterCommand::Found {
+        cluster: CLUSTER,
+        policy: Policy::first(),
+    });
+    for number in 0..size {
+        next.at = Timestamp(1000 * (1 + number / 2));
+        leaves.push(ledger.apply(&next).entry.unwrap().bytes.into());
+        next = restart(number);
+    }
+    (ledger, leaves)
+}
+
 fn address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
@@ -181,6 +197,35 @@ async fn a_node_goes_on_from_a_history_and_a_new_node_gets_all_of_it_also_when_i
     check_entries(&joined.consensus, &history.1).await;
     let files = std::fs::read_dir(second.path().join("tlog")).unwrap();
     assert_eq!(files.count(), 40, "nothing unfinished is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_entry_since_a_time_is_found_wherever_it_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = address();
+    let size = 2 * BUNDLE + 500;
+    let history = timed_history(size);
+    let members = BTreeMap::from([(1, Member::new(at.to_string()))]);
+    write(&settings(folder.path(), 1), &history, members);
+    let node = run(settings(folder.path(), 1), at).await;
+    eventually("the index is whole", || {
+        (node.consensus.status().indexed == size).then_some(())
+    })
+    .await;
+    // Of a pair the first, of a moment between two pairs the next one, at the edges of bundles as within them.
+    for entry in [0, 2, 300, BUNDLE - 2, BUNDLE, BUNDLE + 2, 2 * BUNDLE, size - 2] {
+        let at = 1000 * (1 + entry / 2);
+        for at in [at, at - 999] {
+            let found = node.consensus.first_entry_since(Timestamp(at)).await.unwrap();
+            assert_eq!(found, entry, "since {at}");
+        }
+    }
+    let last = 1000 * (size / 2);
+    assert_eq!(node.consensus.first_entry_since(Timestamp(0)).await.unwrap(), 0);
+    assert_eq!(
+        node.consensus.first_entry_since(Timestamp(last + 1)).await.unwrap(),
+        size
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
