@@ -248,6 +248,29 @@ async fn a_node_that_is_alone_and_starts_again_at_another_address_takes_others_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_starts_again_at_another_address_is_found_there() {
+    let mut cluster = Cluster::start(3, Vec::new()).await;
+    let moving = cluster.leader().await;
+    cluster.node(moving).stop().await;
+    let config = cluster.config(&format!("node-{moving}"), moving, support::free_port());
+    let address = config.node.listen.to_string();
+    cluster.nodes.insert(moving, Node::started(&config));
+    let other = moving % 3 + 1;
+    eventually("it is a member at its new address", async || {
+        let mut client = cluster.status_of(other);
+        let status = client.get_status(deadline(pb::GetStatusRequest {}, CALL)).await;
+        let status = status.map_err(|why| why.to_string())?.into_inner();
+        match status.nodes.iter().find(|node| node.id == moving) {
+            Some(node) if node.address == address && node.up && node.voter => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    cluster.announce(&announce("req-1", "MSKU1234565", "T9")).await;
+    cluster.head().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_wait_are_founded_as_one_cluster() {
     let mut cluster = Cluster::start(1, Vec::new()).await;
     let outside = cluster.id;

@@ -393,14 +393,18 @@ impl Consensus {
 
 /// What the ledger of this replica knows of a node.
 fn known(replica: &Replica, node: u64) -> Known {
-    let view = replica.shown.view();
-    let Some(enrolment) = view.ledger.enrolment(NodeId(node)) else {
-        return Known::default();
-    };
-    Known {
-        incarnation: enrolment.incarnation,
-        gone: enrolment.removed && replica.members.borrow().get(node).is_none(),
-    }
+    let address = replica.members.borrow().get(node).map(|member| member.address.clone());
+    replica.shown.read(|ledger| match ledger.enrolment(NodeId(node)) {
+        Some(enrolment) => Known {
+            incarnation: enrolment.incarnation,
+            gone: enrolment.removed && address.is_none(),
+            address,
+        },
+        None => Known {
+            address,
+            ..Known::default()
+        },
+    })
 }
 
 /// A task whose error or panic stops the node.

@@ -280,7 +280,10 @@ impl Index {
         let mut entries: Vec<(u64, Bytes)> = Vec::new();
         let mut next = from;
         while next < head.log_size && entries.len() < most {
-            let want = usize::try_from(head.log_size - next).unwrap_or(READ).min(READ).min(most);
+            let want = usize::try_from(head.log_size - next)
+                .unwrap_or(READ)
+                .min(READ)
+                .min(most);
             let read = tokio::select! {
                 read = consensus.entries(next, want) => read,
                 () = stop.cancelled() => return Ok((courses, None)),

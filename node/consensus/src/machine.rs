@@ -272,7 +272,13 @@ mod tests {
         let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
         let content = Content::empty();
-        let replica = Arc::new(Replica::new(content.ledger.clone(), None, tlog, snapshots, Blocking::Threads));
+        let replica = Arc::new(Replica::new(
+            content.ledger.clone(),
+            None,
+            tlog,
+            snapshots,
+            Blocking::Threads,
+        ));
         Machine::new(replica, content).unwrap()
     }
 

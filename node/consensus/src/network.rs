@@ -20,10 +20,12 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RPCTypes};
 use portcullis_proto::internal::v1 as pb;
+use portcullis_proto::internal::v1::raft_client::RaftClient;
 use portcullis_proto::internal::v1::snapshot_progress::Progress;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::blocking::Blocking;
@@ -79,11 +81,19 @@ impl Network {
 pub(crate) struct Peer {
     network: Network,
     target: u64,
+    /// Where it was when openraft asked for it, for a node that is no member yet.
     address: String,
     appends: Class,
 }
 
 impl Peer {
+    /// Asked for each call: a member may move, and openraft keeps its clients.
+    fn client(&self, class: Class) -> RaftClient<Channel> {
+        let peers = &self.network.peers;
+        let address = peers.address_of(self.target);
+        peers.client(address.as_ref().unwrap_or(&self.address), class)
+    }
+
     fn request<T>(&self, message: T) -> tonic::Request<T> {
         self.network.peers.request(self.target, message)
     }
@@ -164,7 +174,7 @@ impl NetStreamAppend<Group> for Peer {
                 sent.sent();
                 wire::put_append(&request)
             });
-            let mut client = peer.network.peers.client(&peer.address, peer.appends);
+            let mut client = peer.client(peer.appends);
             let responses = match timeout(limit, client.append(peer.request(requests))).await {
                 Ok(Ok(response)) => response.into_inner(),
                 Ok(Err(status)) => return Err(failed(&status)),
@@ -278,7 +288,7 @@ impl NetVote<Group> for Peer {
         rpc: VoteRequest<Group>,
         option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        let mut client = self.network.peers.client(&self.address, Class::Control);
+        let mut client = self.client(Class::Control);
         let call = client.vote(self.request(wire::put_vote_request(&rpc)));
         let response = self.control(RPCTypes::Vote, &option, call).await?;
         wire::get_vote_response(&response).map_err(|error| garbled(&error))
@@ -289,7 +299,7 @@ impl NetVote<Group> for Peer {
         rpc: VoteRequest<Group>,
         option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        let mut client = self.network.peers.client(&self.address, Class::Control);
+        let mut client = self.client(Class::Control);
         let call = client.pre_vote(self.request(wire::put_vote_request(&rpc)));
         let response = self.control(RPCTypes::Vote, &option, call).await?;
         wire::get_vote_response(&response).map_err(|error| garbled(&error))
@@ -302,7 +312,7 @@ impl NetTransferLeader<Group> for Peer {
         request: TransferLeaderRequest<Group>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Group>, RPCError<Group>> {
-        let mut client = self.network.peers.client(&self.address, Class::Control);
+        let mut client = self.client(Class::Control);
         let call = client.transfer_leader(self.request(wire::put_transfer(&request)));
         let response = self.control(RPCTypes::TransferLeader, &option, call).await?;
         wire::get_transferred(&response).map_err(|error| garbled(&error))
@@ -378,7 +388,7 @@ impl Peer {
                 }
             }
         });
-        let mut client = self.network.peers.client(&self.address, Class::Bulk);
+        let mut client = self.client(Class::Bulk);
         let request = self.request(ReceiverStream::new(outgoing));
         let peer = self.clone();
         Box::pin(async move {
@@ -444,7 +454,13 @@ mod tests {
     async fn sent(requests: Vec<AppendEntriesRequest<Group>>) -> Vec<(u64, usize, u64)> {
         let index = |id: Option<crate::types::LogId>| id.map_or(0, |id| id.index);
         held(stream::iter(requests))
-            .map(|request| (index(request.prev_log_id), request.entries.len(), index(request.leader_commit)))
+            .map(|request| {
+                (
+                    index(request.prev_log_id),
+                    request.entries.len(),
+                    index(request.leader_commit),
+                )
+            })
             .collect()
             .await
     }

@@ -43,12 +43,14 @@ pub(crate) enum Class {
 }
 
 /// What the ledger knows of a node.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     /// The data folder that its id belongs to.
     pub(crate) incarnation: Option<Incarnation>,
     /// It was removed, and is no member any more.
     pub(crate) gone: bool,
+    /// Where it is as a member. It may move.
+    pub(crate) address: Option<String>,
 }
 
 /// Looks a node up in the ledger.
@@ -115,6 +117,11 @@ impl Peers {
         RaftClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// Where a member is now.
+    pub(crate) fn address_of(&self, node: u64) -> Option<String> {
+        (self.roster)(node).address
     }
 
     /// A call that says who speaks to whom.
@@ -228,8 +235,9 @@ mod tests {
         let known = Known {
             incarnation: known.map(incarnation),
             gone: false,
+            address: None,
         };
-        let roster = Arc::new(move |_| known);
+        let roster = Arc::new(move |_| known.clone());
         Peers::new(tcp_connector(), ClusterId([cluster; 16]), node, own, roster)
     }
 

@@ -80,6 +80,11 @@ impl Shown {
         self.lock().head()
     }
 
+    /// Looks something up without freezing the ledger. Apply waits meanwhile.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
+        read(&self.lock().ledger)
+    }
+
     /// A frozen copy of the ledger.
     pub(crate) fn freeze(&self) -> Ledger {
         self.lock().ledger.clone()

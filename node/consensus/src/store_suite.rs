@@ -32,7 +32,13 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
         let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
         let content = Content::empty();
-        let replica = Arc::new(Replica::new(content.ledger.clone(), None, tlog, snapshots, Blocking::Threads));
+        let replica = Arc::new(Replica::new(
+            content.ledger.clone(),
+            None,
+            tlog,
+            snapshots,
+            Blocking::Threads,
+        ));
         let mut machine = Machine::new(replica, content).unwrap();
         machine.gaps = true;
         Ok((folder, log, machine))

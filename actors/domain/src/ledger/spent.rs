@@ -213,35 +213,4 @@ mod tests {
         assert_eq!(set.len(), 256);
         assert_eq!(from_bytes::<Spent>(&to_bytes(&set)).as_ref(), Ok(&set));
     }
-
-    /// `cargo test -p portcullis-domain spent -- --ignored --nocapture --test-threads 1`
-    #[test]
-    #[ignore = "a measurement: memory of a million keys, beside an ordered map"]
-    fn memory_of_a_million_keys() {
-        let resident = || {
-            let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-            let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
-            pages.expect("statm has a second field") * 4096
-        };
-        const COUNT: u64 = 1_000_000;
-        let before = resident();
-        let trie = set(0..COUNT);
-        let with_trie = resident();
-        let map: imbl::OrdMap<RequestKey, ()> = (0..COUNT).map(|number| (key(number), ())).collect();
-        let with_map = resident();
-        let mut bytes = Vec::new();
-        trie.put(&mut bytes);
-        let with_bytes = resident();
-        let read: Spent = from_bytes(&bytes).expect("it was written just now");
-        let with_read = resident();
-        let of = |after: usize, before: usize| after.saturating_sub(before) as f64 / COUNT as f64;
-        eprintln!(
-            "bytes a key: trie {:.1}, ordered map {:.1}, trie as read back {:.1}, snapshot {:.1}",
-            of(with_trie, before),
-            of(with_map, with_trie),
-            of(with_read, with_bytes),
-            bytes.len() as f64 / COUNT as f64,
-        );
-        assert_eq!(read.len(), map.len());
-    }
 }
