@@ -34,7 +34,7 @@ impl Log {
     #[allow(clippy::expect_used, reason = "a bench that cannot go on fails")]
     pub fn create(folder: &Path) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-        let store = LogStore::open(&disk, folder, &LogSettings::default(), Blocking::Threads);
+        let store = LogStore::open(&disk, folder, &LogSettings::default(), false, Blocking::Threads);
         Log {
             store: store.expect("a new log"),
             next: 0,
