@@ -6,6 +6,7 @@
 pub mod account;
 pub mod campaign;
 pub mod cluster;
+pub mod damage;
 pub mod disk;
 pub mod load;
 pub mod oracle;

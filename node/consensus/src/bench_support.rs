@@ -11,8 +11,32 @@ use openraft::type_config::TypeConfigExt;
 
 use crate::blocking::Blocking;
 use crate::disk::{Disk, StdDisk};
+use crate::ledger::Command;
 use crate::log::{LogSettings, LogStore};
+use crate::proposal::Packing;
 use crate::types::{Entry, Group, Proposal, log_id};
+
+/// The bytes of a Raft entry with these commands.
+///
+/// # Panics
+/// When a command is too large for one.
+#[allow(clippy::expect_used, reason = "a bench that cannot go on fails")]
+pub fn pack(commands: &[Command]) -> Bytes {
+    let mut packing = Packing::default();
+    for command in commands {
+        packing.push(command).expect("a command of a usual size");
+    }
+    packing.finish().0
+}
+
+/// The commands of a Raft entry.
+///
+/// # Panics
+/// When the bytes are not those of one.
+#[allow(clippy::expect_used, reason = "a bench that cannot go on fails")]
+pub fn unpack(entry: &Bytes) -> Vec<Command> {
+    Proposal(entry.clone()).commands().expect("an entry")
+}
 
 /// The Raft log of a node, and nothing around it.
 pub struct Log {
@@ -34,7 +58,7 @@ impl Log {
     #[allow(clippy::expect_used, reason = "a bench that cannot go on fails")]
     pub fn create(folder: &Path) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-        let store = LogStore::open(&disk, folder, &LogSettings::default(), Blocking::Threads);
+        let store = LogStore::open(&disk, folder, &LogSettings::default(), false, Blocking::Threads);
         Log {
             store: store.expect("a new log"),
             next: 0,

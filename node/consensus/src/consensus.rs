@@ -447,15 +447,16 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
     let home = Home::open(disk, &settings.folder, settings.cluster, settings.node)?;
 
     let snapshots = Snapshots::new(Arc::clone(disk), home.snapshots(), settings.cluster);
-    let newest = snapshots.newest()?;
+    let mut newest = snapshots.newest()?;
 
     let tlog = Tlog::open(Arc::clone(disk), home.bundles()).map_err(|source| OpenError::DecisionLog {
         folder: home.bundles(),
         source,
     })?;
-    let log = LogStore::open(disk, &home.raft(), &settings.log, settings.blocking);
+    let log = LogStore::open(disk, &home.raft(), &settings.log, home.log_begun(), settings.blocking);
     let log = log.map_err(|error| OpenError::of_log(home.raft(), error))?;
-    let purged = log.purged().map_err(|source| OpenError::LogIo {
+    home.note_log_begun(disk)?;
+    let (purged, last) = log.reach().map_err(|source| OpenError::LogIo {
         folder: home.raft(),
         source,
     })?;
@@ -473,6 +474,14 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
                 snapshot,
             },
         });
+    }
+    // Nothing was purged where a restored folder has no Raft log yet: its state is in the snapshot alone.
+    if newest
+        .damaged_up_to()
+        .is_some_and(|needed| last.is_none_or(|last| last < needed))
+        && let Some(damaged) = newest.damaged.pop()
+    {
+        return Err(OpenError::NeededSnapshot(damaged));
     }
     snapshots.set_aside(&newest.damaged).map_err(|source| {
         OpenError::Home(HomeError::Io {

@@ -16,10 +16,10 @@ pub enum OpenError {
     /// The newest snapshot cannot be used, for a reason that the one before it would not cure.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The newest snapshot is damaged, and the Raft log does not reach back to the one before it.
+    /// The newest snapshot is damaged, and the Raft log does not lead up to it from the one before it.
     #[error(
-        "{0}, and the Raft log does not reach back to one before it; restore this node's folder from a backup, or remove the \
-         node from the cluster and add a new one with a new id"
+        "{0}, and the Raft log does not lead up to it from one before it; restore this node's folder from a backup, or remove \
+         the node from the cluster and add a new one with a new id"
     )]
     NeededSnapshot(#[source] SnapshotError),
     /// The file system refuses the Raft log; nothing says that it is damaged.

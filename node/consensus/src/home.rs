@@ -3,6 +3,7 @@
 //! ```text
 //! meta/node   text: format version, cluster id, node id; written once
 //! meta/incarnation   which life of the folder this is; written once
+//! meta/raft   there is a Raft log; written once it is durable, so that a log which is lost is missed
 //! LOCK        locked as long as the process runs
 //! raft/       log and vote: <number>.log, and <number>.spare to be used again
 //! snap/       <index>.snap
@@ -25,6 +26,8 @@ use crate::remedy::remedy;
 
 /// Version of the layout of the folder and of the files in it.
 pub const FORMAT: u32 = 2;
+/// File in `meta` that says that the Raft log was begun.
+const LOG_BEGUN: &str = "raft";
 
 /// Why a folder is refused.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +126,8 @@ pub enum HomeError {
 pub(crate) struct Home {
     folder: PathBuf,
     incarnation: Incarnation,
+    /// Has this folder ever had a Raft log?
+    log_begun: bool,
     _lock: File,
 }
 
@@ -173,9 +178,28 @@ impl Home {
         }
         disk.sync_dir(folder).map_err(io("sync", folder))?;
         Ok(Home {
+            log_begun: disk.exists(&meta.join(LOG_BEGUN)),
             folder: folder.to_owned(),
             incarnation,
             _lock: lock,
+        })
+    }
+
+    /// Has this folder a Raft log, or had it one that is gone?
+    pub(crate) fn log_begun(&self) -> bool {
+        self.log_begun
+    }
+
+    /// Notes durably that there is a Raft log now. From here on a folder without one has lost the node's votes.
+    pub(crate) fn note_log_begun(&self, disk: &Arc<dyn Disk>) -> Result<(), HomeError> {
+        if self.log_begun {
+            return Ok(());
+        }
+        let note = self.folder.join("meta").join(LOG_BEGUN);
+        disk.publish(&note, b"begun\n").map_err(|source| HomeError::Io {
+            doing: "write",
+            path: note,
+            source,
         })
     }
 

@@ -87,6 +87,17 @@ pub(crate) struct Newest {
     pub(crate) damaged: Vec<SnapshotError>,
 }
 
+impl Newest {
+    /// Raft index of the newest one that is damaged.
+    pub(crate) fn damaged_up_to(&self) -> Option<u64> {
+        let indexes = self.damaged.iter().filter_map(|error| match error {
+            SnapshotError::Damaged { path, .. } => index_of(path.file_name()?.to_str()?),
+            _ => None,
+        });
+        indexes.max()
+    }
+}
+
 /// The folder of snapshots.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshots {
@@ -125,7 +136,7 @@ impl Snapshots {
     /// Raft index of the newest snapshot on disk that is older than this one.
     pub(crate) fn before(&self, index: u64) -> io::Result<Option<u64>> {
         let names = self.names()?;
-        let indexes = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok());
+        let indexes = names.iter().filter_map(|name| index_of(name));
         Ok(indexes.filter(|older| *older < index).max())
     }
 
@@ -227,6 +238,11 @@ impl Snapshots {
         }
         Ok(())
     }
+}
+
+/// The Raft index that a snapshot's file name says.
+fn index_of(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 #[cfg(test)]

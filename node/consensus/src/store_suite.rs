@@ -28,7 +28,7 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
             path
         };
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-        let log = LogStore::open(&disk, &path("raft"), &LogSettings::default(), Blocking::Threads).unwrap();
+        let log = LogStore::open(&disk, &path("raft"), &LogSettings::default(), false, Blocking::Threads).unwrap();
         let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
         let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
         let content = Content::empty();

@@ -83,14 +83,15 @@ struct Owner {
 }
 
 impl LogStore {
-    /// Opens the log in a folder, or makes it in an empty one. Replays it, so this blocks. With [`Blocking::Inline`] it needs
-    /// a tokio runtime.
+    /// Opens the log in a folder, or makes it where none was `begun` before. Replays it, so this blocks. With
+    /// [`Blocking::Inline`] it needs a tokio runtime.
     ///
     /// What a crash left unfinished at the very end is removed; any other damage is an error of kind `InvalidData`.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
         settings: &LogSettings,
+        begun: bool,
         blocking: Blocking,
     ) -> io::Result<Self> {
         let settings = LogSettings {
@@ -98,7 +99,7 @@ impl LogStore {
             ..settings.clone()
         };
         let folder = Arc::new(Folder::new(Arc::clone(disk), folder.to_owned()));
-        let opened = recovery::open(disk, &folder, &settings)?;
+        let opened = recovery::open(disk, &folder, &settings, begun)?;
         let state = State::new(settings.clone(), &opened);
         let shared = Arc::new(Shared::new(state, Arc::clone(&folder), blocking));
         let helper = Helper::new(folder, blocking)?;
@@ -136,9 +137,11 @@ impl LogStore {
         self.owner.shared.folder.bytes()
     }
 
-    /// Index of the last entry that was removed behind a snapshot.
-    pub(crate) fn purged(&self) -> io::Result<Option<u64>> {
-        self.owner.shared.look(|state| state.index.purged.map(|id| id.index))
+    /// Index of the last entry that was removed behind a snapshot, and index of the last entry of all.
+    pub(crate) fn reach(&self) -> io::Result<(Option<u64>, Option<u64>)> {
+        let reach = |state: &mut State| (state.index.purged, state.index.last());
+        let (purged, last) = self.owner.shared.look(reach)?;
+        Ok((purged.map(|id| id.index), last.map(|id| id.index)))
     }
 
     /// Writes and syncs what is queued and ends the writer; later calls fail. Returns when no file of the log is in use any

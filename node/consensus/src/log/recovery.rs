@@ -13,6 +13,8 @@
 //! without it, as after a loss of power in full work, damage to the very last batch cannot be told from a torn write.
 //! A segment whose header is bad has not begun, by the same rule with X = 0. The mark of an older segment says that the next
 //! one is durable, so a newest segment cannot be missing unseen.
+//! A log that was begun has at least one segment with a valid header: without it the node would forget whom it has voted for,
+//! and could vote again. Whether it was begun is noted outside of its folder, in `meta/raft`.
 //! Older segments must be whole up to the end that the next header names, with the check of their last record.
 
 use std::collections::BTreeMap;
@@ -39,12 +41,17 @@ pub(super) struct Opened {
     pub(super) check: u32,
 }
 
-/// Opens the log in a folder, or makes one in an empty folder.
+/// Opens the log in a folder, or makes one in a folder where none was `begun` before.
 ///
 /// # Errors
 /// `InvalidData` names file, offset and fault when the log is damaged, `Unsupported` when it is not for this program; others
 /// are of the disk.
-pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Arc<Folder>, settings: &LogSettings) -> io::Result<Opened> {
+pub(super) fn open(
+    disk: &Arc<dyn Disk>,
+    folder: &Arc<Folder>,
+    settings: &LogSettings,
+    begun: bool,
+) -> io::Result<Opened> {
     let path = folder.path();
     let (mut numbers, mut spares) = (Vec::new(), Vec::new());
     for name in disk.list(path)? {
@@ -72,6 +79,13 @@ pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Arc<Folder>, settings: &LogSet
         }
     }
     let Some(newest) = headers.last_key_value().map(|(number, _)| *number) else {
+        if begun {
+            return Err(invalid(format!(
+                "no segment with a valid header is in {}, but this node had a log: its entries and the votes that it has cast \
+                 are lost",
+                path.display()
+            )));
+        }
         return create(disk, folder, settings, &unused, &spares);
     };
 

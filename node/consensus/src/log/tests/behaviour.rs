@@ -20,7 +20,7 @@ const ENOSPC: i32 = 28;
 
 fn on_thread(folder: &Path, settings: &LogSettings) -> LogStore {
     let disk: Arc<dyn Disk> = Arc::new(StdDisk);
-    LogStore::open(&disk, folder, settings, Blocking::Threads).unwrap()
+    LogStore::open(&disk, folder, settings, false, Blocking::Threads).unwrap()
 }
 
 #[tokio::test]

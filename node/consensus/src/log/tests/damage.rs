@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use openraft::storage::RaftLogStorage;
+use openraft::storage::{RaftLogReader, RaftLogStorage};
 
-use super::{Seen, append, entry, files, open, seen};
+use super::{Seen, append, entry, files, open, open_begun, seen};
 use crate::crashing_disk::CrashingDisk;
 use crate::disk::Disk;
 use crate::types::{Vote, log_id};
@@ -173,4 +173,26 @@ async fn a_folder_with_other_files_is_refused() {
     let error = state_of(&disk).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_begun_is_not_begun_anew_when_its_segments_are_gone() {
+    let disk = CrashingDisk::default();
+    let mut log = open(&disk).unwrap();
+    log.save_vote(&Vote::new(2, 1)).await.unwrap();
+    log.close().await;
+    let file = files(&disk).remove(0);
+    let gone: fn(&CrashingDisk, &Path) = |disk, file| disk.remove(file).unwrap();
+    let emptied: fn(&CrashingDisk, &Path) = |disk, file| disk.put(file, Vec::new());
+    for harm in [gone, emptied] {
+        let copy = disk.copy();
+        harm(&copy, &file);
+        let error = open_begun(&copy).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        assert!(error.to_string().contains("the votes that it has cast"), "{error}");
+        // Nothing in the folder alone says that it is not a new one.
+        open(&copy).unwrap();
+    }
+    let mut log = open_begun(&disk).unwrap();
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(2, 1)));
 }

@@ -33,7 +33,13 @@ fn small() -> LogSettings {
 
 fn open(disk: &CrashingDisk) -> std::io::Result<LogStore> {
     let disk: Arc<dyn Disk> = Arc::new(disk.process());
-    LogStore::open(&disk, Path::new(FOLDER), &small(), Blocking::Inline)
+    LogStore::open(&disk, Path::new(FOLDER), &small(), false, Blocking::Inline)
+}
+
+/// Opens a log that is known to have been there before.
+fn open_begun(disk: &CrashingDisk) -> std::io::Result<LogStore> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.process());
+    LogStore::open(&disk, Path::new(FOLDER), &small(), true, Blocking::Inline)
 }
 
 fn entry(term: u64, index: u64, bytes: usize) -> Entry {
