@@ -105,26 +105,17 @@ const REFUSED: &[Refused] = &[
     Refused {
         name: "the folder does not say whose it is",
         harm: |data| fs::remove_file(data.join("meta/node")).unwrap(),
-        says: &[
-            "no meta/node",
-            "restore it whole from a backup",
-            "new one with a new id",
-        ],
+        says: &["no meta/node", "put the file back", "new one with a new id"],
     },
     Refused {
         name: "whose the folder is cannot be read",
         harm: |data| cut_in_half(&data.join("meta/node")),
-        says: &["/meta/node is damaged", "restore the file from a backup"],
+        says: &["/meta/node is damaged", "put the file back from a copy"],
     },
     Refused {
         name: "which life of the folder it is cannot be read",
         harm: |data| cut_in_half(&data.join("meta/incarnation")),
-        says: &[
-            "/meta/incarnation",
-            "32 hex digits",
-            "from a backup",
-            "join as a new one",
-        ],
+        says: &["/meta/incarnation", "32 hex digits", "from a copy", "join as a new one"],
     },
 ];
 
@@ -307,7 +298,7 @@ async fn a_damaged_or_foreign_snapshot_that_nothing_replaces_is_refused(cluster:
 
     flip_middle(&snapshot).unwrap();
     let ours = [format!("cluster.id={CLUSTER}")];
-    let says = [snapshot.to_str().unwrap(), "is damaged", "from a backup"];
+    let says = [snapshot.to_str().unwrap(), "is damaged", "restore it again"];
     refused(cluster, &restored, &ours, &says).await;
     assert!(snapshot.exists(), "what can be looked into stays where it is");
 }

@@ -18,8 +18,9 @@ pub enum OpenError {
     Snapshot(#[from] SnapshotError),
     /// The newest snapshot is damaged, and the Raft log does not lead up to it from the one before it.
     #[error(
-        "{0}, and the Raft log does not lead up to it from one before it; restore this node's folder from a backup, or remove \
-         the node from the cluster and add a new one with a new id"
+        "{0}, and the Raft log does not lead up to it from one before it; remove this node from the \
+         cluster and add a new one with a new id, or, if the folder was restored just now, restore it again; never put an \
+         older copy of a node's folder back: it has forgotten entries and votes"
     )]
     NeededSnapshot(#[source] SnapshotError),
     /// The file system refuses the Raft log; nothing says that it is damaged.

@@ -91,7 +91,7 @@ pub enum HomeError {
     },
     /// The meta file cannot be understood.
     #[error(
-        "{file} is damaged: {why}; if the rest of the folder is whole, restore the file from a backup, otherwise remove this \
+        "{file} is damaged: {why}; if the rest of the folder is whole, put the file back from a copy, otherwise remove this \
          node from the cluster and add a new one with a new id"
     )]
     Damaged {
@@ -102,8 +102,9 @@ pub enum HomeError {
     },
     /// The folder has data but no meta file.
     #[error(
-        "{folder} holds a Raft log but no meta/node; the folder is incomplete, restore it whole from a backup or remove this \
-         node from the cluster and add a new one with a new id"
+        "{folder} holds a Raft log but no meta/node; the folder is incomplete: put the file back if you have it, or remove \
+         this node from the cluster and add a new one with a new id; an older copy of the whole folder has forgotten entries \
+         and votes"
     )]
     NoMeta {
         /// The folder.

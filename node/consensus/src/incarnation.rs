@@ -31,7 +31,7 @@ pub(crate) fn read_or_make(disk: &Arc<dyn Disk>, meta: &Path) -> io::Result<Inca
         let bytes = disk.read(&file)?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         return text.trim().parse().map_err(|_| {
-            let why = "it does not hold 32 hex digits; put it back from a backup of the folder, or remove this node and join as \
+            let why = "it does not hold 32 hex digits; put it back from a copy, or remove this node and join as \
                        a new one";
             io::Error::new(io::ErrorKind::InvalidData, why)
         });

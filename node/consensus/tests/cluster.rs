@@ -547,7 +547,7 @@ async fn a_damaged_snapshot_is_set_aside_when_the_one_before_it_and_the_log_are_
     assert!(matches!(error, OpenError::NeededSnapshot(_)), "{error}");
     let message = error.to_string();
     assert!(
-        message.contains(file.to_str().unwrap()) && message.contains("from a backup"),
+        message.contains(file.to_str().unwrap()) && message.contains("restore it again"),
         "{message}"
     );
     for file in files() {
