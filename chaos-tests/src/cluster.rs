@@ -42,6 +42,19 @@ pub struct Blueprint {
     pub set: Vec<String>,
 }
 
+impl Blueprint {
+    /// Three nodes on ordinary disks, with nothing set.
+    pub fn new(program: &Path, dir: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            dir: dir.to_owned(),
+            nodes: 3,
+            power: false,
+            set: Vec::new(),
+        }
+    }
+}
+
 /// Node processes and where they are.
 pub struct Cluster {
     /// The nodes by id.

@@ -115,11 +115,8 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         at_most: Duration::from_secs(common.minutes * 60),
     };
     let blueprint = Blueprint {
-        program,
-        dir: dir.clone(),
-        nodes: 3,
         power: harm == Harm::PowerLoss,
-        set: Vec::new(),
+        ..Blueprint::new(&program, &dir)
     };
     let bar = progress(cycles);
     let campaign = async {

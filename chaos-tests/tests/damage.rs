@@ -175,11 +175,8 @@ async fn serves_again(cluster: &mut Cluster, load: &Load, what: &str) {
 async fn a_damaged_folder_is_refused_with_a_remedy_or_repaired_and_never_served() {
     let place = tempfile::tempdir().unwrap();
     let blueprint = Blueprint {
-        program: program().unwrap().to_owned(),
-        dir: place.path().to_owned(),
-        nodes: 3,
-        power: false,
         set: vec!["raft.snapshot_every=50".to_owned()],
+        ..Blueprint::new(program().unwrap(), place.path())
     };
     let mut cluster = Cluster::start(&blueprint, WITHIN).await.unwrap();
     let account = Account::open(&place.path().join("account.jsonl")).unwrap();

@@ -12,13 +12,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_under_load_lose_and_change_nothing_that_was_acknowledged() {
     let place = tempfile::tempdir().unwrap();
-    let blueprint = Blueprint {
-        program: program().unwrap().to_owned(),
-        dir: place.path().to_owned(),
-        nodes: 3,
-        power: false,
-        set: Vec::new(),
-    };
+    let blueprint = Blueprint::new(program().unwrap(), place.path());
     let plan = |cycles| Plan {
         harm: Harm::Kill,
         cycles,

@@ -24,11 +24,8 @@ fn blueprint(dir: &Path) -> Option<Blueprint> {
         return None;
     }
     Some(Blueprint {
-        program: program().unwrap().to_owned(),
-        dir: dir.to_owned(),
-        nodes: 3,
         power: true,
-        set: Vec::new(),
+        ..Blueprint::new(program().unwrap(), dir)
     })
 }
 

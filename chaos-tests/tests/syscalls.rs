@@ -23,11 +23,8 @@ fn blueprint(dir: &Path, nodes: u64) -> Option<Blueprint> {
         return None;
     }
     Some(Blueprint {
-        program: program().unwrap().to_owned(),
-        dir: dir.to_owned(),
         nodes,
-        power: false,
-        set: Vec::new(),
+        ..Blueprint::new(program().unwrap(), dir)
     })
 }
 

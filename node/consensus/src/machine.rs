@@ -57,6 +57,24 @@ impl Machine {
         })
     }
 
+    /// A machine at the beginning, for tests, with its files in an empty folder.
+    #[cfg(test)]
+    pub(crate) fn in_empty(folder: &std::path::Path) -> Self {
+        use crate::blocking::Blocking;
+        use crate::disk::StdDisk;
+        use crate::ledger::ClusterId;
+        use crate::snapshots::Snapshots;
+        use crate::tlog::Tlog;
+
+        let disk = Arc::new(StdDisk);
+        let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
+        let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
+        let content = Content::empty();
+        let (ledger, last) = (content.ledger.clone(), content.last);
+        let replica = Replica::new(ledger, last, tlog, snapshots, Blocking::Threads);
+        Machine::new(Arc::new(replica), content).unwrap()
+    }
+
     fn run(&mut self, payload: Payload) -> io::Result<Answers> {
         match payload {
             EntryPayload::Blank => {
@@ -260,27 +278,7 @@ mod tests {
     use openraft::entry::RaftEntry as _;
 
     use super::*;
-    use crate::blocking::Blocking;
-    use crate::disk::StdDisk;
-    use crate::ledger::ClusterId;
-    use crate::snapshots::Snapshots;
-    use crate::tlog::Tlog;
     use crate::types::{Entry, Proposal, log_id};
-
-    fn machine(folder: &std::path::Path) -> Machine {
-        let disk = Arc::new(StdDisk);
-        let tlog = Tlog::open(disk.clone(), folder.to_owned()).unwrap();
-        let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
-        let content = Content::empty();
-        let replica = Arc::new(Replica::new(
-            content.ledger.clone(),
-            None,
-            tlog,
-            snapshots,
-            Blocking::Threads,
-        ));
-        Machine::new(replica, content).unwrap()
-    }
 
     async fn apply(machine: &mut Machine, index: u64, payload: Payload) -> io::Result<()> {
         let entry = Entry::new(log_id(1, 1, index), payload);
@@ -290,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_snapshot_that_is_not_the_announced_one_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path());
+        let mut machine = Machine::in_empty(folder.path());
         apply(&mut machine, 0, EntryPayload::Blank).await.unwrap();
         let received = folder.path().join("incoming-0.tmp");
         let written = machine.replica.snapshots.write(&Content::empty()).unwrap();
@@ -309,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn an_entry_that_does_not_follow_the_last_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path());
+        let mut machine = Machine::in_empty(folder.path());
         apply(&mut machine, 0, EntryPayload::Blank).await.unwrap();
         let error = apply(&mut machine, 2, EntryPayload::Blank).await.unwrap_err();
         assert!(error.to_string().contains("the next is 1"), "{error}");
@@ -318,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn a_committed_entry_that_cannot_be_read_stops_the_node() {
         let folder = tempfile::tempdir().unwrap();
-        let mut machine = machine(folder.path());
+        let mut machine = Machine::in_empty(folder.path());
         let newer = EntryPayload::Normal(Proposal(bytes::Bytes::from_static(&[0, 1, 0, 0, 0, 3, 255, 1, 2])));
         let error = apply(&mut machine, 0, newer).await.unwrap_err();
         assert!(error.to_string().contains("a newer version of the program"), "{error}");

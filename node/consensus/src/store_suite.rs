@@ -8,13 +8,8 @@ use tempfile::TempDir;
 
 use crate::blocking::Blocking;
 use crate::disk::{Disk, StdDisk};
-use crate::ledger::ClusterId;
 use crate::log::{LogSettings, LogStore};
 use crate::machine::Machine;
-use crate::replica::Replica;
-use crate::snapshot::Content;
-use crate::snapshots::Snapshots;
-use crate::tlog::Tlog;
 use crate::types::Group;
 
 struct OnDisk;
@@ -29,17 +24,7 @@ impl StoreBuilder<Group, LogStore, Machine, TempDir> for OnDisk {
         };
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
         let log = LogStore::open(&disk, &path("raft"), &LogSettings::default(), false, Blocking::Threads).unwrap();
-        let tlog = Tlog::open(disk.clone(), path("tlog")).unwrap();
-        let snapshots = Snapshots::new(disk, path("snap"), ClusterId([1; 16]));
-        let content = Content::empty();
-        let replica = Arc::new(Replica::new(
-            content.ledger.clone(),
-            None,
-            tlog,
-            snapshots,
-            Blocking::Threads,
-        ));
-        let mut machine = Machine::new(replica, content).unwrap();
+        let mut machine = Machine::in_empty(&path("state"));
         machine.gaps = true;
         Ok((folder, log, machine))
     }

@@ -228,8 +228,8 @@ async fn the_first_entry_since_a_time_is_found_wherever_it_is_in_the_log() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was_moved_away() {
+/// Folders of two nodes that have the same history of some bundles, and where the nodes are.
+fn two_with_a_history() -> ([tempfile::TempDir; 2], [SocketAddr; 2], (Ledger, Vec<Bytes>)) {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let addresses = [address(), address()];
     let members: BTreeMap<u64, Member> = (1..).zip(addresses.map(|at| Member::new(at.to_string()))).collect();
@@ -237,6 +237,12 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
     for (id, folder) in (1..).zip(&folders) {
         write(&settings(folder.path(), id), &history, members.clone());
     }
+    (folders, addresses, history)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was_moved_away() {
+    let (folders, addresses, history) = two_with_a_history();
     let bundle = folders[0].path().join("tlog/00000000000000000000.bundle");
     let mut bytes = std::fs::read(&bundle).unwrap();
     bytes[1000] ^= 1;
@@ -263,13 +269,7 @@ async fn a_damaged_bundle_is_named_when_it_is_read_and_fetched_again_when_it_was
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_node_that_holds_the_log_cannot_be_let_go_before_the_others_have_it() {
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let addresses = [address(), address()];
-    let members: BTreeMap<u64, Member> = (1..).zip(addresses.map(|at| Member::new(at.to_string()))).collect();
-    let history = history(4 * BUNDLE + 5);
-    for (id, folder) in (1..).zip(&folders) {
-        write(&settings(folder.path(), id), &history, members.clone());
-    }
+    let (folders, addresses, _) = two_with_a_history();
     let bundle = |folder: &tempfile::TempDir| folder.path().join("tlog/00000000000000000002.bundle");
     std::fs::remove_file(bundle(&folders[1])).unwrap();
     // The holder cannot give it away yet.
