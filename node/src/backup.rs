@@ -139,7 +139,8 @@ pub async fn make(data_dir: &Path, to: &Path) -> anyhow::Result<Manifest> {
             )?;
         }
     }
-    for path in blobs(data_dir)? {
+    for name in names(&data_dir.join("blobs"))? {
+        let path = format!("blobs/{name}");
         copy(&data_dir.join(&path), to, &path, &mut files)?;
     }
     let reader = open(to)?;
@@ -319,21 +320,6 @@ fn newest_snapshot(data_dir: &Path) -> anyhow::Result<String> {
         .max();
     let (_, name) = newest.with_context(|| format!("there is no snapshot in {}", folder.display()))?;
     Ok(name)
-}
-
-/// The paths of all raw readings within a data folder.
-fn blobs(data_dir: &Path) -> anyhow::Result<Vec<String>> {
-    let mut paths = Vec::new();
-    for name in names(&data_dir.join("blobs"))? {
-        let path = format!("blobs/{name}");
-        if data_dir.join(&path).is_dir() {
-            let below = names(&data_dir.join(&path))?;
-            paths.extend(below.into_iter().map(|name| format!("{path}/{name}")));
-        } else {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
 }
 
 /// Copies a file durably, and notes its length and digest.

@@ -60,17 +60,12 @@ impl LedgerView for Core {
 impl Blobs for Core {
     fn put(&self, blobs: Vec<(Digest, Arc<[u8]>)>) -> BoxFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
-            for (digest, content) in blobs {
-                let kept = self
-                    .0
-                    .put_blob(Bytes::from_owner(content))
-                    .await
-                    .map_err(|error| BlobError(error.to_string()))?;
-                if kept != digest {
-                    return Err(BlobError(format!("the content has the digest {kept}, not {digest}")));
-                }
-            }
-            Ok(())
+            let blobs = blobs
+                .into_iter()
+                .map(|(digest, content)| (digest, Bytes::from_owner(content)))
+                .collect();
+            let kept = self.0.put_blobs(blobs).await;
+            kept.map_err(|error| BlobError(error.to_string()))
         })
     }
 }

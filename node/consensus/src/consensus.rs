@@ -22,18 +22,18 @@ use crate::forward::Forwarder;
 use crate::home::{Home, HomeError};
 use crate::index::Index;
 use crate::leadership::{self, Leadership, Raft};
-use crate::ledger::{Command, Digest, Incarnation, NodeId, Outcome};
+use crate::ledger::{Command, Digest, Incarnation, Ledger, NodeId, Outcome};
 use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::peers::{Connector, Known, Peers};
 use crate::proposer::{Proposer, Room};
-use crate::purge;
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::snapshot::Content;
 use crate::snapshots::Snapshots;
 use crate::tlog::Tlog;
+use crate::{purge, snapshotting};
 
 /// How long shutting down waits for its tasks.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -108,6 +108,7 @@ impl Consensus {
             log,
             machine,
             replica,
+            blobs,
         } = opened;
         let incarnation = home.incarnation();
         let roster = {
@@ -175,7 +176,7 @@ impl Consensus {
                 peers,
                 fetcher: fetcher.clone(),
                 index: Arc::new(Index::new(home.sled(), Arc::clone(&settings.open_store))),
-                blobs: Blobs::new(Arc::clone(&settings.disk), home.blobs()),
+                blobs,
                 leadership,
                 stop: stop.clone(),
                 tasks: tasks.clone(),
@@ -191,6 +192,13 @@ impl Consensus {
         }
         let purging = purge::run(raft.clone(), Arc::clone(&replica), settings.keep_entries, stop.clone());
         spawn(&tasks, &replica, "purging the Raft log", purging);
+        let snapshotting = snapshotting::run(
+            raft.clone(),
+            Arc::clone(&replica),
+            settings.snapshot_every,
+            stop.clone(),
+        );
+        spawn(&tasks, &replica, "taking snapshots", snapshotting);
         spawn(&tasks, &replica, "fetching bundles", fetcher.run(stop.clone()));
         let indexing = Arc::clone(consensus.index()).run(consensus.clone(), stop.clone());
         spawn(&tasks, &replica, "indexing the decision log", indexing);
@@ -245,6 +253,12 @@ impl Consensus {
         patience: Duration,
     ) -> Vec<Result<Outcome, ProposeError>> {
         self.inner.proposer.submit(commands, patience, false).await
+    }
+
+    /// Looks something up in the newest state without freezing it, as [`Consensus::view`] does: for what is asked often and
+    /// found at once. Applying waits meanwhile.
+    pub fn peek<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        self.inner.replica.shown.read(look)
     }
 
     /// Number of entries in the decision log, each time it has grown.
@@ -381,6 +395,10 @@ impl Consensus {
         &self.inner.blobs
     }
 
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
+    }
+
     pub(crate) fn stopped(&self) -> &CancellationToken {
         &self.inner.stop
     }
@@ -440,6 +458,7 @@ struct Files {
     log: LogStore,
     machine: Machine,
     replica: Arc<Replica>,
+    blobs: Blobs,
 }
 
 fn open_files(settings: &Settings) -> Result<Files, OpenError> {
@@ -495,6 +514,7 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         Some((content, file)) => (content, Some(file)),
         None => (Content::empty(), None),
     };
+    let blobs = Blobs::open(Arc::clone(disk), home.blobs()).map_err(OpenError::Blobs)?;
     let (ledger, last) = (content.ledger.clone(), content.last);
     let replica = Arc::new(Replica::new(ledger, last, tlog, snapshots, settings.blocking));
     if let Some(file) = file {
@@ -506,5 +526,6 @@ fn open_files(settings: &Settings) -> Result<Files, OpenError> {
         log,
         machine,
         replica,
+        blobs,
     })
 }

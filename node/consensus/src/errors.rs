@@ -78,6 +78,9 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// The raw readings that are kept here cannot be opened.
+    #[error("{0}")]
+    Blobs(#[source] io::Error),
     /// Snapshot, bundles and Raft log do not give a state.
     #[error(
         "the state of this node cannot be restored: {0}; if that names no remedy, start again, and if it stays so remove this \

@@ -8,7 +8,7 @@
 //! raft/       log and vote: <number>.log, and <number>.spare to be used again
 //! snap/       <index>.snap
 //! tlog/       <number>.bundle, the decision log
-//! blobs/      raw readings by digest
+//! blobs/      raw readings: <number>.pack, and <number>.table of where they are in it
 //! sled/       indexes, rebuildable; beside it sled.rebuild when the next start has to make them again
 //! ```
 
@@ -25,7 +25,7 @@ use crate::ledger::{ClusterId, Incarnation, NodeId};
 use crate::remedy::remedy;
 
 /// Version of the layout of the folder and of the files in it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// File in `meta` that says that the Raft log was begun.
 const LOG_BEGUN: &str = "raft";
 
@@ -404,7 +404,7 @@ mod tests {
     fn what_a_crash_left_half_written_is_removed_also_among_the_blobs() {
         let folder = tempfile::tempdir().unwrap();
         drop(open(folder.path(), OURS, 1).unwrap());
-        let files = ["tlog/1.bundle.3.tmp", "snap/incoming-0.tmp", "blobs/blob.9.tmp"];
+        let files = ["tlog/1.bundle.3.tmp", "snap/incoming-0.tmp", "blobs/1.table.9.tmp"];
         let files = files.map(|file| folder.path().join(file));
         for file in &files {
             std::fs::write(file, b"half").unwrap();

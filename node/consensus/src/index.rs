@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consensus::Consensus;
 use crate::course::Courses;
 use crate::errors::ReadError;
+use crate::pace::Pace;
 use crate::recheck::same_as_before;
 use crate::replica::Replica;
 use crate::shown::Head;
@@ -28,12 +29,12 @@ const BATCH: usize = 16 * 1024;
 const READ: usize = 1024;
 /// Time between batches, unless somebody waits: a batch costs wake-ups of several threads, a few entries more cost little.
 const REST: Duration = Duration::from_millis(50);
-/// A log that grows by this many entries a second has no time to spare for the index: it lags then, and catches up in the next
-/// lull or when somebody asks it something.
-const BUSY: f64 = 1500.0;
-/// Entries in one batch beside a busy log, and how many times as long as the batch took the index rests after it.
+/// Beside a busy log the index lags, and catches up in the next lull or when somebody asks it something: entries in one batch
+/// then, and how many times as long as the batch took it rests after it.
 const BUSY_BATCH: usize = 1024;
 const BUSY_REST: u32 = 30;
+/// The longest rest: a batch that the disk held up says nothing about the machine.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// The store is made durable after this time or this many entries.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 const FLUSH_ENTRIES: u64 = 10_000;
@@ -70,26 +71,6 @@ pub(crate) struct Index {
     wanted: Notify,
     /// The newest checkpoint that is durable.
     durable: watch::Sender<Option<Checkpoint>>,
-}
-
-/// How fast the log grows.
-struct Pace {
-    size: u64,
-    since: Instant,
-}
-
-impl Pace {
-    fn new(size: u64) -> Self {
-        let since = Instant::now();
-        Self { size, since }
-    }
-
-    /// Was the log busy since the last look?
-    fn busy(&mut self, size: u64) -> bool {
-        let last = std::mem::replace(self, Self::new(size));
-        let grown = size.saturating_sub(last.size) as f64;
-        grown > BUSY * (self.since - last.since).max(REST).as_secs_f64()
-    }
 }
 
 /// What was written and is not durable yet.
@@ -224,7 +205,7 @@ impl Index {
             // The log does not wait for the index, so the index must not take the machine from the log.
             let rest = if busy { begun.elapsed() * BUSY_REST } else { REST };
             tokio::select! {
-                () = tokio::time::sleep(rest.max(REST)) => asked = false,
+                () = tokio::time::sleep(rest.clamp(REST, REST_MAX)) => asked = false,
                 () = self.wanted.notified() => asked = true,
                 () = stop.cancelled() => break,
             }

@@ -8,9 +8,9 @@
 //! |---|---|
 //! | `consensus`, `settings`, `status`, `errors` | the handle and what it tells |
 //! | `submission`, `proposer`, `stages`, `forward`, `read`, `entries`, `lookup`, `blobs`, `agreement` | what one can do with it |
-//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks`, `purge` | state: applied, shown, kept |
+//! | `machine`, `replica`, `tlog`, `bundle`, `bundles`, `merkle`, `snapshot`, `snapshots`, `chunks`, `snapshotting`, `purge` | state: applied, shown, kept |
 //! | `fetch`, `holding`, `serve_state`, `history` | state on its way between nodes, and without a node |
-//! | `index`, `course`, `recheck` | what is found by what; is the replica what it was |
+//! | `index`, `course`, `pace`, `recheck` | what is found by what; is the replica what it was |
 //! | `log/`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
 //! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
@@ -49,6 +49,7 @@ mod machine;
 mod membership;
 mod merkle;
 mod network;
+mod pace;
 mod peers;
 mod proposal;
 mod proposer;
@@ -65,6 +66,7 @@ mod shown;
 mod sled_store;
 mod snapshot;
 mod snapshots;
+mod snapshotting;
 mod stages;
 mod state_store;
 mod status;

@@ -13,6 +13,7 @@ use crate::errors::OpenError;
 use crate::index::{OpenStore, open_sled};
 use crate::ledger::ClusterId;
 use crate::log::LogSettings;
+use crate::snapshotting::PATIENCE;
 use crate::types::Clock;
 
 /// Heartbeats and elections, in real time.
@@ -72,7 +73,7 @@ pub struct Settings {
     pub timing: Timing,
     /// The Raft log.
     pub log: LogSettings,
-    /// A snapshot is taken after this many Raft entries.
+    /// A snapshot is taken after this many Raft entries, up to ten times as many beside a busy log.
     pub snapshot_every: u64,
     /// Raft entries kept at least behind a snapshot, so that a short absence needs no snapshot. The log also always reaches
     /// back to the snapshot before the newest, in case the disk loses that one.
@@ -147,10 +148,16 @@ impl Settings {
             // Cures a leader that the others cannot reach but that still reaches them.
             quorum_loss_probe_interval: Some(2 * election_max),
             max_payload_entries: 1024,
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
+            // Snapshots are taken by `snapshotting`.
+            snapshot_policy: SnapshotPolicy::Never,
             // Entries are removed by `purge`.
             max_in_snapshot_log_to_keep: u64::MAX,
-            replication_lag_threshold: self.snapshot_every.saturating_add(self.keep_entries).saturating_mul(4),
+            // Two snapshots may be that far apart, and entries are there from the older one on.
+            replication_lag_threshold: self
+                .snapshot_every
+                .saturating_mul(PATIENCE)
+                .saturating_add(self.keep_entries)
+                .saturating_mul(2),
             // How long the receiver of a snapshot may be silent (it speaks each second), not how long it may take.
             install_snapshot_timeout: 20_000,
             backoff: "10ms 20ms ...200ms".to_owned(),

@@ -18,7 +18,7 @@ use portcullis_consensus::{
     Reason, Settings, StdDisk, tcp_connector,
 };
 use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
-use portcullis_domain::id::{BootId, ClusterId, NodeId, Timestamp};
+use portcullis_domain::id::{BootId, ClusterId, Digest, NodeId, Timestamp};
 use portcullis_domain::outcome::Outcome;
 use portcullis_domain::policy::Policy;
 use tokio::net::TcpListener;
@@ -361,7 +361,9 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
     }
     let node = cluster.at(leader);
     eventually("the log is purged", || node.status().purged.filter(|index| *index > 60)).await;
-    let digest = node.put_blob(bytes::Bytes::from(vec![7; 3_000_000])).await.unwrap();
+    let content = bytes::Bytes::from(vec![7; 3_000_000]);
+    let digest = Digest::of(&content);
+    node.put_blobs(vec![(digest, content)]).await.unwrap();
 
     cluster.start(away).await;
     cluster.same_everywhere(leader).await;
