@@ -44,6 +44,10 @@ pub trait Proposer: Send + Sync + 'static {
 pub trait LedgerView: Send + Sync + 'static {
     /// As it stands now. Cheap.
     fn ledger(&self) -> Arc<Ledger>;
+    /// Looks something up in it. Cheaper than holding it, but the next command waits meanwhile.
+    fn peek(&self, look: &mut dyn FnMut(&Ledger)) {
+        look(&self.ledger());
+    }
     /// Changes after each batch of applied commands; the value is of no interest.
     fn changes(&self) -> watch::Receiver<u64>;
 }

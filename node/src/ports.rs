@@ -52,6 +52,10 @@ impl LedgerView for Core {
         Arc::clone(&self.0.view().ledger)
     }
 
+    fn peek(&self, look: &mut dyn FnMut(&Ledger)) {
+        self.0.peek(look);
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.applied()
     }

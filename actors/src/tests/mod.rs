@@ -3,3 +3,4 @@
 mod cluster;
 mod lanes;
 mod port;
+mod waking;

@@ -13,11 +13,12 @@ use portcullis_domain::placement::{ActorKey, Placement};
 use portcullis_proto::v1 as pb;
 use portcullis_wire::InvalidField;
 use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_device_message, encode_lane_message};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::Gateway;
+use super::homes::Homes;
 use crate::link::RemotePort;
 
 /// How long the first message of a device may take.
@@ -194,7 +195,9 @@ impl Serving {
         let mut pings = tokio::time::interval(PING_EVERY);
         pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = tokio::time::Instant::now();
-        let mut changes = self.gateway.inner.consensus.changes();
+        let mut homes = self.gateway.inner.homes.clone();
+        // It may have moved since the route was found.
+        homes.mark_changed();
         let stop = self.gateway.inner.stop.clone();
         let why = loop {
             tokio::select! {
@@ -251,8 +254,8 @@ impl Serving {
                         return;
                     }
                 }
-                changed = changes.changed() => {
-                    if changed.is_err() || self.moved() {
+                changed = homes.changed() => {
+                    if changed.is_err() || self.moved(&homes) {
                         break "LANE_MOVED".to_owned();
                     }
                 }
@@ -282,9 +285,12 @@ impl Serving {
     }
 
     /// Whether the lane's actor runs elsewhere or again since the device was announced to it.
-    fn moved(&self) -> bool {
-        let view = self.gateway.inner.consensus.view();
-        view.ledger.placement(&ActorKey::Lane(self.hello.lane)) != Some(&self.placement)
+    fn moved(&self, homes: &watch::Receiver<Homes>) -> bool {
+        // What is known here may be older than what the route was found with.
+        homes
+            .borrow()
+            .get(&self.hello.lane)
+            .is_some_and(|home| *home != self.placement && home.epoch >= self.placement.epoch)
     }
 
     /// A device that does not take its messages within seconds is as good as gone.

@@ -4,6 +4,7 @@
 mod archive;
 mod attach;
 mod cluster;
+mod homes;
 mod inspections;
 mod lanes;
 mod log;
@@ -47,6 +48,7 @@ struct Inner {
     beats: Beats,
     links: Links,
     host: HostSlot,
+    homes: tokio::sync::watch::Receiver<homes::Homes>,
     port_time: PortTime,
     watchers: Arc<Semaphore>,
     devices: Arc<Semaphore>,
@@ -98,6 +100,7 @@ impl Gateway {
                 connector: parts.connector,
                 boot: parts.boot,
                 config: parts.config,
+                homes: homes::follow(parts.consensus.clone(), parts.stop.clone()),
                 consensus: parts.consensus,
                 beats: parts.beats,
                 links: parts.links,
