@@ -7,11 +7,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use super::etcd;
 use super::machine::Machine;
 use super::system::{Kind, System};
 use crate::cli::{BedArgs, Beside, Global};
+
+/// Systems that use less than this share of a core together are at rest; two idle clusters of three take half of it.
+const AT_REST: f64 = 0.25;
+/// How long that is looked at.
+const REST_LOOK: Duration = Duration::from_millis(500);
+/// Nobody waits longer for it.
+const REST_WITHIN: Duration = Duration::from_secs(15);
 
 /// The folder of a measurement.
 enum Folder {
@@ -126,6 +134,20 @@ impl Bed {
     pub(super) fn step(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
+        }
+    }
+
+    /// Waits until no system has work left from the last turn, such as indexes, snapshots or compaction: it would take the
+    /// machine from the next. After [`REST_WITHIN`] the turn begins all the same.
+    pub(super) async fn rest(&self) {
+        let deadline = Instant::now() + REST_WITHIN;
+        let used = || self.systems.iter().filter_map(System::cpu).sum::<Duration>();
+        loop {
+            let before = used();
+            sleep(REST_LOOK).await;
+            if used().saturating_sub(before) < REST_LOOK.mul_f64(AT_REST) || Instant::now() > deadline {
+                return;
+            }
         }
     }
 

@@ -100,6 +100,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &CommitArgs) -> an
         let mut parts: Vec<Vec<Part>> = bed.systems.iter().map(|_| Vec::new()).collect();
         for _ in 0..args.pace.rounds {
             for (at, parts) in parts.iter_mut().enumerate() {
+                bed.rest().await;
                 bed.say(&format!("{} with {clients} clients", bed.systems[at].kind.name()));
                 parts.push(part(&mut bed.systems[at], *clients, &args.client, &args.pace, args.rate).await?);
                 bed.step();

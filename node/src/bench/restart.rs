@@ -73,20 +73,18 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
     let begin = Instant::now();
     let system = &mut bed.systems[0];
     system.server(empty.0)?.start()?;
-    let target = status_of(system.address(1)?).await.context("node 1 does not answer")?;
     let address = system.address(empty.0)?.to_owned();
-    let log_size = target.node.map_or(0, |node| node.log_size);
     loop {
         let reached = status_of(&address)
             .await
             .and_then(|status| status.node)
             .map_or(0, |node| node.log_size);
-        if reached >= log_size {
+        if reached >= entries {
             break;
         }
         if begin.elapsed() > within {
             bail!(
-                "the new node has {reached} of {log_size} entries after {} s",
+                "the new node has {reached} of {entries} entries after {} s",
                 within.as_secs()
             );
         }

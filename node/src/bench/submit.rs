@@ -110,6 +110,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &StreamArgs) -> an
     };
     for _ in 0..args.pace.rounds {
         for (at, parts) in parts.iter_mut().enumerate() {
+            bed.rest().await;
             let system = &mut bed.systems[at];
             parts.push(match system.kind {
                 Kind::Portcullis => part(system, args).await?,
