@@ -20,7 +20,7 @@ use tonic::transport::Endpoint;
 /// The file that makes a folder a backup. Written last.
 pub const MANIFEST: &str = "manifest";
 /// Version of the layout of a backup.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How long bringing the snapshot up to the log's end may take.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(600);
 /// How often it is looked whether it is there.
@@ -170,7 +170,7 @@ pub fn verify(from: &Path) -> anyhow::Result<Manifest> {
     let text = std::fs::read_to_string(&path).with_context(|| format!("--from: reading {}", path.display()))?;
     let manifest = Manifest::parse(&text).with_context(|| {
         format!(
-            "{} is damaged or was written by a newer version of the program; use another backup",
+            "{} is damaged or was written by another version of the program; use that version, or another backup",
             path.display()
         )
     })?;
@@ -365,7 +365,7 @@ mod tests {
         let text = manifest.to_text();
         assert_eq!(Manifest::parse(&text), Some(manifest));
         for (old, new) in [
-            ("backup 1", "backup 2"),
+            ("backup 2", "backup 3"),
             ("log 300", "log x"),
             ("file ", "fill "),
             ("node 3\n", ""),

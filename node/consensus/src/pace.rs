@@ -29,3 +29,21 @@ impl Pace {
         grown > BUSY * (self.since - last.since).max(SPAN).as_secs_f64()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_is_busy_by_its_rate_since_the_last_look() {
+        let mut pace = Pace::new(1000);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!pace.busy(1000 + 2 * BUSY as u64));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(pace.busy(1000 + 4 * BUSY as u64 + 1));
+        // A look right after another one takes a handful of entries for no rate at all.
+        assert!(!pace.busy(1000 + 4 * BUSY as u64 + 20));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!pace.busy(500), "a snapshot of another ledger was installed");
+    }
+}

@@ -13,7 +13,6 @@ use crate::errors::OpenError;
 use crate::index::{OpenStore, open_sled};
 use crate::ledger::ClusterId;
 use crate::log::LogSettings;
-use crate::snapshotting::PATIENCE;
 use crate::types::Clock;
 
 /// Heartbeats and elections, in real time.
@@ -152,12 +151,7 @@ impl Settings {
             snapshot_policy: SnapshotPolicy::Never,
             // Entries are removed by `purge`.
             max_in_snapshot_log_to_keep: u64::MAX,
-            // Two snapshots may be that far apart, and entries are there from the older one on.
-            replication_lag_threshold: self
-                .snapshot_every
-                .saturating_mul(PATIENCE)
-                .saturating_add(self.keep_entries)
-                .saturating_mul(2),
+            replication_lag_threshold: self.snapshot_every.saturating_add(self.keep_entries).saturating_mul(4),
             // How long the receiver of a snapshot may be silent (it speaks each second), not how long it may take.
             install_snapshot_timeout: 20_000,
             backoff: "10ms 20ms ...200ms".to_owned(),

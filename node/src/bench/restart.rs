@@ -53,6 +53,8 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
     let written = tokio::task::spawn_blocking(move || write(cluster, &kept, &members, closed));
     let entries = written.await.context("writing the history")??;
     let history_bytes = size_of(&bed.dir().join("node-1/data"))?;
+    let bundles = bundles_in(&bed.dir().join("node-1/data"))?;
+    let empty_folder = empty.1.clone();
     bed.step();
 
     bed.say("starting nodes on it");
@@ -79,12 +81,13 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
             .await
             .and_then(|status| status.node)
             .map_or(0, |node| node.log_size);
-        if reached >= entries {
+        if reached >= entries && bundles_in(&empty_folder)? >= bundles {
             break;
         }
         if begin.elapsed() > within {
             bail!(
-                "the new node has {reached} of {entries} entries after {} s",
+                "the new node has {reached} of {entries} entries and {} of {bundles} bundles after {} s",
+                bundles_in(&empty_folder)?,
                 within.as_secs()
             );
         }
@@ -180,6 +183,19 @@ async fn serves_at(address: &str, series: Series, number: u64) -> anyhow::Result
     let mut inspections = InspectionServiceClient::new(channel);
     let write = timeout(CALL_WITHIN, inspections.announce(request)).await;
     Ok(matches!(write, Ok(Ok(_))))
+}
+
+/// Bundles of the decision log in a node's folder.
+fn bundles_in(data: &Path) -> anyhow::Result<usize> {
+    let folder = data.join("tlog");
+    if !folder.exists() {
+        return Ok(0);
+    }
+    let files = std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    Ok(files
+        .flatten()
+        .filter(|file| file.path().extension().is_some_and(|ending| ending == "bundle"))
+        .count())
 }
 
 /// Bytes of all files in a folder and below.

@@ -2,7 +2,7 @@
 //!
 //! Blobs are appended to packs, `blobs/<number>.pack`, and those that are put at the same time become durable with one sync:
 //! a file for each would cost several syncs of the disk that the Raft log needs. A pack that is full gets a table of where
-//! its blobs are. Nothing is ever changed or cut off: after a failure or a crash a new pack is begun.
+//! its blobs are. Nothing is ever changed or cut off: after a failure and at each start a new pack is begun.
 //!
 //! They are not in sled: sled can be lost and made again, a reading cannot. A blob that is not here is asked for elsewhere.
 
@@ -11,9 +11,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -46,6 +46,8 @@ struct Inner {
     queue: Mutex<Queue>,
     /// The pack that is written; none at the beginning and after a failure. Held while writing.
     writing: Mutex<Option<Writing>>,
+    /// Number of the next pack.
+    next: AtomicU64,
     /// All packs, the oldest first.
     packs: Mutex<Vec<Pack>>,
 }
@@ -71,13 +73,15 @@ struct Writing {
 
 struct Pack {
     number: u64,
-    /// What it holds durably; none once that stands in its table.
+    /// What it holds; none once that stands in its table.
     held: Option<Held>,
 }
 
 struct Held {
     file: Arc<dyn RandomAccess>,
     places: Places,
+    /// Written by this process, so that what it holds is known to be durable.
+    own: bool,
 }
 
 impl std::fmt::Debug for Inner {
@@ -108,6 +112,7 @@ impl Blobs {
             pack_bytes,
             queue: Mutex::default(),
             writing: Mutex::default(),
+            next: AtomicU64::default(),
             packs: Mutex::default(),
         };
         inner.load()?;
@@ -170,61 +175,68 @@ impl Inner {
         io::Error::new(error.kind(), text)
     }
 
+    /// Finds the packs. None of them is written to again: after a failed sync and a restart the system may show what is not
+    /// on the disk, and there is no telling.
     fn load(&self) -> io::Result<()> {
         let names = self.disk.list(&self.folder);
         let names = names.map_err(|error| Self::failed("list", &self.folder, &error))?;
+        let tables = names.iter().filter_map(|name| table::number_of(name));
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| pack::number_of(name)).collect();
         numbers.sort_unstable();
-        let newest = numbers.last().copied();
+        // A table without its pack must not be taken for that of another.
+        let next = numbers.iter().copied().chain(tables).max().map_or(0, |last| last + 1);
+        self.next.store(next, Ordering::Relaxed);
         for number in numbers {
-            let mut held = None;
-            if !names.contains(&table::file_name(number)) {
-                let (open, places) = self.scan(number)?;
-                let file = Arc::clone(&open.file);
-                // A process that was killed may have left what it wrote without having synced it.
-                let synced = file.sync_data().and_then(|()| self.disk.sync_dir(&self.folder));
-                synced.map_err(|error| Self::failed("sync", &self.path(&pack::file_name(number)), &error))?;
-                if Some(number) == newest && open.length > 0 {
-                    *locked(&self.writing) = Some(open);
-                }
-                held = Some(Held { file, places });
-            }
+            let held = match names.contains(&table::file_name(number)) {
+                true => None,
+                false => Some(self.scan(number)?),
+            };
             locked(&self.packs).push(Pack { number, held });
         }
         Ok(())
     }
 
-    /// What a pack holds, and the pack; its length is 0 when nothing may be appended to it.
-    fn scan(&self, number: u64) -> io::Result<(Writing, Places)> {
+    /// What a pack holds.
+    fn scan(&self, number: u64) -> io::Result<Held> {
         let path = self.path(&pack::file_name(number));
         let failed = |error: io::Error| Self::failed("read", &path, &error);
         let scanned = pack::scan(&*self.disk, &path, number).map_err(failed)?;
-        if let Some(at) = scanned.torn_at.filter(|_| scanned.length > 0) {
+        if let Some(at) = scanned.odd_at.filter(|_| scanned.length > 0) {
             tracing::warn!(
                 path = %path.display(),
                 at,
                 bytes = scanned.length,
                 blobs = scanned.places.len(),
-                "not everything in this file is a whole blob: it was being written when the node stopped, or it is damaged; \
-                 a blob that is missing is fetched from another node when it is asked for"
+                "not everything in this file is a whole blob: it was being written when the node stopped, or it is damaged"
             );
         }
-        let file = self.disk.open(&path).map_err(failed)?;
-        let length = match scanned.torn_at {
-            Some(_) => 0,
-            None => scanned.length,
-        };
-        Ok((Writing { number, file, length }, scanned.places))
+        Ok(Held {
+            file: self.disk.open(&path).map_err(failed)?,
+            places: scanned.places,
+            own: false,
+        })
     }
 
-    /// Appends blobs that are not in a pack without a table yet, durably. After an error nothing more goes to that pack: what
-    /// of it is on the disk is not known.
+    /// Appends blobs durably, unless this process did so lately. After an error nothing more goes to that pack: what of it is
+    /// on the disk is not known.
     fn write(&self, blobs: impl Iterator<Item = (Digest, Bytes)>) -> io::Result<()> {
         let mut writing = locked(&self.writing);
-        let mut pack = match writing.take() {
+        let begun = match writing.take() {
             Some(pack) => pack,
             None => self.begin()?,
         };
+        let written = self.write_to(begun, blobs);
+        match written {
+            Ok(pack) => *writing = Some(pack),
+            Err(error) => {
+                self.give_up_empty();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_to(&self, mut pack: Writing, blobs: impl Iterator<Item = (Digest, Bytes)>) -> io::Result<Writing> {
         let mut fresh = Places::new();
         let mut piece = Vec::new();
         for (digest, content) in blobs {
@@ -244,21 +256,35 @@ impl Inner {
         if !fresh.is_empty() {
             self.keep(&mut pack, &mut piece, fresh)?;
         }
-        *writing = Some(pack);
-        Ok(())
+        Ok(pack)
     }
 
-    /// Is it in a pack without a table, durably?
+    /// Removes packs of this process that hold nothing: a disk that is full must not fill up with what could not be written.
+    fn give_up_empty(&self) {
+        locked(&self.packs).retain(|pack| {
+            let empty = pack
+                .held
+                .as_ref()
+                .is_some_and(|held| held.own && held.places.is_empty());
+            if empty {
+                // What cannot be removed is not looked at any more.
+                let _ = self.disk.remove(&self.path(&pack::file_name(pack.number)));
+            }
+            !empty
+        });
+    }
+
+    /// Has this process made it durable, in a pack without a table?
     fn holds(&self, digest: Digest) -> bool {
         let packs = locked(&self.packs);
         let mut held = packs.iter().filter_map(|pack| pack.held.as_ref());
-        held.any(|held| held.places.contains_key(&digest))
+        held.any(|held| held.own && held.places.contains_key(&digest))
     }
 
     /// Begins a pack. Those before it are full or have failed, and get their tables.
     fn begin(&self) -> io::Result<Writing> {
         self.seal();
-        let number = locked(&self.packs).last().map_or(0, |pack| pack.number + 1);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path(&pack::file_name(number));
         let head = pack::head(number);
         let begun = self.disk.open(&path).and_then(|file| {
@@ -266,12 +292,17 @@ impl Inner {
             self.disk.sync_dir(&self.folder)?;
             Ok(file)
         });
-        let file = begun.map_err(|error| Self::failed("begin", &path, &error))?;
+        let file = begun.map_err(|error| {
+            // What cannot be removed is not looked at any more.
+            let _ = self.disk.remove(&path);
+            Self::failed("begin", &path, &error)
+        })?;
         locked(&self.packs).push(Pack {
             number,
             held: Some(Held {
                 file: Arc::clone(&file),
-                places: HashMap::new(),
+                places: Places::new(),
+                own: true,
             }),
         });
         let length = head.len() as u64;
@@ -327,35 +358,47 @@ impl Inner {
         for pack in locked(&self.packs).iter().rev() {
             match &pack.held {
                 None => sealed.push(pack.number),
-                Some(Held { file, places }) => {
+                Some(Held { file, places, .. }) => {
                     let place = places.get(&digest);
                     held.extend(place.map(|place| (pack.number, Arc::clone(file), *place)));
                 }
             }
         }
+        // A disk that cannot read one pack may still read another.
+        let mut failure = None;
         for (number, file, place) in held {
             let read = file.read_at(place.offset.into(), place.length as usize);
-            if let Some(content) = self.whole(number, place, digest, read)? {
-                return Ok(Some(content));
-            }
-            // So that what another node has of it is kept.
-            if let Some(pack) = locked(&self.packs).iter_mut().find(|pack| pack.number == number)
-                && let Some(held) = &mut pack.held
-            {
-                held.places.remove(&digest);
+            match self.whole(number, place, digest, read) {
+                Ok(Some(content)) => return Ok(Some(content)),
+                // So that a copy is kept when one comes.
+                Ok(None) => self.forget(number, digest, place),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         for number in sealed {
-            let Some(place) = self.look_up(number, digest)? else {
-                continue;
-            };
-            let path = self.path(&pack::file_name(number));
-            let read = self.disk.read_at(&path, place.offset.into(), place.length as usize);
-            if let Some(content) = self.whole(number, place, digest, read)? {
-                return Ok(Some(content));
+            let found = self.look_up(number, digest).and_then(|place| {
+                let Some(place) = place else { return Ok(None) };
+                let path = self.path(&pack::file_name(number));
+                let read = self.disk.read_at(&path, place.offset.into(), place.length as usize);
+                self.whole(number, place, digest, read)
+            });
+            match found {
+                Ok(Some(content)) => return Ok(Some(content)),
+                Ok(None) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(None)
+        failure.map_or(Ok(None), Err)
+    }
+
+    fn forget(&self, number: u64, digest: Digest, place: Place) {
+        let mut packs = locked(&self.packs);
+        let pack = packs.iter_mut().find(|pack| pack.number == number);
+        if let Some(held) = pack.and_then(|pack| pack.held.as_mut())
+            && held.places.get(&digest) == Some(&place)
+        {
+            held.places.remove(&digest);
+        }
     }
 
     /// What was read from a pack, if it is the blob.
@@ -371,7 +414,7 @@ impl Inner {
             path = %path.display(),
             at = place.offset,
             %digest,
-            "a blob is {why}; it is fetched from another node"
+            "a blob is {why}: it is not here any more, and another node is asked for it"
         );
         Ok(None)
     }
@@ -383,10 +426,12 @@ impl Inner {
         match table::find(&*self.disk, &path, number, digest) {
             Err(error) if matches!(error.kind(), InvalidData | NotFound) => {
                 tracing::warn!(path = %path.display(), %error, "the table of a pack of blobs is made again");
-                let (_, places) = self.scan(number)?;
-                let made = self.disk.publish(&path, &table::encode(number, &places));
-                made.map_err(|error| Self::failed("write", &path, &error))?;
-                Ok(places.get(&digest).copied())
+                let held = self.scan(number)?;
+                if let Err(error) = self.disk.publish(&path, &table::encode(number, &held.places)) {
+                    let error = Self::failed("write", &path, &error);
+                    tracing::warn!(%error, "the table of a pack of blobs is tried again later");
+                }
+                Ok(held.places.get(&digest).copied())
             }
             found => found.map_err(|error| Self::failed("read", &path, &error)),
         }

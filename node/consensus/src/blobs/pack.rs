@@ -4,7 +4,8 @@
 //! "PBLP"  u8 format 1  u64 number
 //! any number of   u32 length   32 bytes SHA-256 of the content   u32 CRC-32 (IEEE) of both   content
 //! ```
-//! Integers are big-endian. The CRC says how far the next blob is when the content of one is damaged.
+//! Integers are big-endian. The CRC tells the beginning of a blob from any other bytes, so that damage costs
+//! the blobs that it is in and no others.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,8 @@ use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
-use crate::disk::Disk;
+use super::BLOB_BYTES;
+use crate::disk::{Disk, RandomAccess};
 use crate::ledger::Digest;
 use crate::record::invalid;
 
@@ -22,6 +24,8 @@ const MAGIC: &[u8; 4] = b"PBLP";
 const FORMAT: u8 = 1;
 /// What stands before each blob, bytes.
 const RECORD: usize = 4 + 32 + 4;
+/// So much of a damaged pack is looked through at once, bytes.
+const WINDOW: usize = 1 << 20;
 
 /// Where the content of a blob is within its pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +80,13 @@ pub(super) struct Scanned {
     /// Length of the file.
     pub(super) length: u64,
     /// First byte that is not part of a whole blob.
-    pub(super) torn_at: Option<u64>,
+    pub(super) odd_at: Option<u64>,
 }
 
-/// Reads a whole pack. What is not whole is left out.
+/// Reads a whole pack. What is not whole is left out, and what comes after it is looked for.
 ///
 /// # Errors
-/// When the disk fails, or another version of the program wrote it.
+/// When the file cannot be opened, or another version of the program wrote it.
 pub(super) fn scan(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<Scanned> {
     let file = disk.open(path)?;
     let mut scanned = Scanned {
@@ -97,28 +101,61 @@ pub(super) fn scan(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<Scan
                 found[4]
             )));
         }
-        scanned.torn_at = Some(0);
-        return Ok(scanned);
+        scanned.odd_at = Some(0);
     }
     let mut at = HEAD as u64;
     while at < scanned.length {
-        let Some((digest, length)) = record(&file.read_at(at, RECORD)?) else {
-            scanned.torn_at.get_or_insert(at);
-            break;
-        };
-        let content = at + RECORD as u64;
-        let whole = Digest::of(&file.read_at(content, length as usize)?) == digest;
-        match u32::try_from(content) {
-            Ok(offset) if whole => {
-                scanned.places.insert(digest, Place { offset, length });
+        match blob_at(&*file, at, scanned.length) {
+            Ok(Some((digest, place, end))) => {
+                scanned.places.insert(digest, place);
+                at = end;
             }
-            _ => {
-                scanned.torn_at.get_or_insert(at);
+            // A disk that cannot read a part of the file may still read the next.
+            Ok(None) | Err(_) => {
+                scanned.odd_at.get_or_insert(at);
+                match next_blob(&*file, at + 1, scanned.length) {
+                    Some(next) => at = next,
+                    None => break,
+                }
             }
         }
-        at = content + u64::from(length);
     }
     Ok(scanned)
+}
+
+/// The whole blob that begins here, if one does: its digest, its place, and where the next may begin.
+fn blob_at(file: &dyn RandomAccess, at: u64, length: u64) -> io::Result<Option<(Digest, Place, u64)>> {
+    let Some((digest, size)) = record(&file.read_at(at, RECORD)?) else {
+        return Ok(None);
+    };
+    let content = at + RECORD as u64;
+    let end = content + u64::from(size);
+    let Ok(offset) = u32::try_from(content) else {
+        return Ok(None);
+    };
+    if end > length || Digest::of(&file.read_at(content, size as usize)?) != digest {
+        return Ok(None);
+    }
+    Ok(Some((digest, Place { offset, length: size }, end)))
+}
+
+/// Where the next whole blob begins, from `from` on.
+fn next_blob(file: &dyn RandomAccess, from: u64, length: u64) -> Option<u64> {
+    let mut begin = from;
+    while begin + (RECORD as u64) < length {
+        if let Ok(window) = file.read_at(begin, WINDOW + RECORD) {
+            for (offset, bytes) in (0_u64..).zip(window.windows(RECORD)) {
+                // The length rules nearly all places out, before a checksum is made.
+                let plausible = bytes[0] <= (BLOB_BYTES >> 24) as u8;
+                if plausible && record(bytes).is_some() && matches!(blob_at(file, begin + offset, length), Ok(Some(_)))
+                {
+                    return Some(begin + offset);
+                }
+            }
+        }
+        begin += WINDOW as u64;
+    }
+    None
 }
 
 /// Digest and length of the content that follows, unless this is not the beginning of a blob.

@@ -31,6 +31,11 @@ pub(super) fn file_name(number: u64) -> String {
     format!("{number:020}.table")
 }
 
+/// Number from the name of a file.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".table")?.parse().ok()
+}
+
 /// The file.
 pub(super) fn encode(number: u64, places: &Places) -> Vec<u8> {
     let mut sorted: Vec<(&Digest, &Place)> = places.iter().collect();

@@ -117,6 +117,27 @@ async fn a_damaged_blob_is_not_here_and_is_kept_again_when_it_was_fetched() {
 }
 
 #[tokio::test]
+async fn damage_costs_the_blobs_that_it_is_in_and_no_others() {
+    let disk = CrashingDisk::default();
+    put(&on(&disk), 0..12).await.unwrap();
+    let path = Path::new(FOLDER).join(pack::file_name(0));
+    let whole = disk.read(&path).unwrap();
+    // The head of the file, and the heads of the first and the second blob.
+    let second = pack::HEAD + pack::record_bytes(&blob(0).1) as usize;
+    for (at, lost) in [
+        (2, 0..0),
+        (pack::HEAD + 1, 0..1),
+        (second + 7, 1..2),
+        (second + 38, 1..2),
+    ] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        disk.put(&path, damaged);
+        assert_eq!(missing(&on(&disk), 0..12), lost.collect::<Vec<_>>(), "byte {at}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_that_is_lost_or_damaged_is_made_again() {
     let disk = CrashingDisk::default();
     put(&on(&disk), 0..60).await.unwrap();
@@ -144,11 +165,24 @@ async fn a_full_disk_is_told_and_what_comes_after_it_goes_to_another_pack() {
         disk.fail(call, 0, NO_SPACE);
         let error = put(&blobs, 5..9).await.unwrap_err();
         assert!(error.contains("free space") && error.contains(".pack"), "{error}");
+        for _ in 0..3 {
+            put(&blobs, 5..9).await.unwrap_err();
+        }
+        let packs = disk.list(Path::new(FOLDER)).unwrap();
+        assert_eq!(
+            packs.iter().filter(|name| name.ends_with(".pack")).count(),
+            1,
+            "{packs:?}"
+        );
         disk.fail(call, u64::MAX, NO_SPACE);
         put(&blobs, 5..9).await.unwrap();
         assert_eq!(missing(&blobs, 0..9), [0; 0]);
         let names = disk.list(Path::new(FOLDER)).unwrap();
-        assert!(names.contains(&pack::file_name(1)), "{names:?}");
+        assert_eq!(
+            names.iter().filter(|name| name.ends_with(".pack")).count(),
+            2,
+            "{names:?}"
+        );
         assert_eq!(missing(&on(&disk), 0..9), [0; 0]);
     }
 }
