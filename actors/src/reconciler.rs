@@ -297,6 +297,7 @@ impl State {
         if key == ActorKey::Placement {
             // It has no epoch: every step it takes is compare-and-set. The next look starts it again.
             self.placing = None;
+            self.look_after(BACKOFF_FIRST);
             return;
         }
         let backoff = match self.crashed.get(&key) {

@@ -80,7 +80,8 @@ struct Concerned {
     by_shard: BTreeMap<u8, Vec<InspectionNo>>,
     by_terminal: BTreeMap<ActorKey, Vec<InspectionNo>>,
     lanes: BTreeSet<LaneId>,
-    reconciler: bool,
+    /// Who runs where has changed.
+    homes: bool,
 }
 
 /// How everything stood when the ledger was last looked at.
@@ -105,7 +106,7 @@ impl Seen {
                 .push(case.no);
         }
         concerned.lanes = self.lanes.concerned(ledger, &changed);
-        concerned.reconciler = self.homes.changed(ledger);
+        concerned.homes = self.homes.changed(ledger);
         self.cursor = ledger.number();
         concerned
     }
@@ -130,7 +131,7 @@ pub(crate) async fn watch(ports: Ports, directory: Directory, reconciling: Recon
                 let mut concerned = Concerned::default();
                 ports.ledger.peek(&mut |ledger| concerned = seen.concerned(ledger));
                 pass_on(&concerned, &directory);
-                if concerned.reconciler {
+                if concerned.homes {
                     reconciling.wake();
                 }
             }
@@ -182,8 +183,8 @@ fn pass_on(concerned: &Concerned, directory: &Directory) {
             }
             ActorKey::Scheduler(_) => {
                 let changed = concerned.by_terminal.get(&key).map_or(&[][..], Vec::as_slice);
-                // Also when only lanes changed: one of them may have a free slot now.
-                if !(changed.is_empty() && concerned.lanes.is_empty()) {
+                // Also when only lanes changed: one of them may have a free slot now, or a home.
+                if !changed.is_empty() || !concerned.lanes.is_empty() || concerned.homes {
                     entry.wake(changed);
                 }
             }
