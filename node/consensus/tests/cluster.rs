@@ -226,6 +226,16 @@ async fn propose_ups(node: &Consensus, numbers: std::ops::Range<u64>) {
     }
 }
 
+/// Takes a snapshot now. By itself a node waits for a lull.
+async fn take_snapshot(node: &Consensus) {
+    let applied = node.status().applied;
+    node.snapshot().await.unwrap();
+    eventually("the snapshot is there", || {
+        (node.status().snapshot >= applied).then_some(())
+    })
+    .await;
+}
+
 async fn all_entries(node: &Consensus) -> Vec<Vec<u8>> {
     let mut entries = Vec::new();
     while (entries.len() as u64) < node.view().log_size {
@@ -244,6 +254,9 @@ async fn a_restart_from_disk_keeps_everything_and_following_has_no_gap() {
     let mut cluster = Cluster::of(1).await;
     for round in 0..120 {
         propose_ups(cluster.at(0), round * 5..(round + 1) * 5).await;
+        if [60, 110].contains(&round) {
+            take_snapshot(cluster.at(0)).await;
+        }
     }
     let node = cluster.at(0);
     eventually("a snapshot is taken and the log purged", || node.status().purged).await;
@@ -358,6 +371,9 @@ async fn a_node_that_was_away_gets_a_snapshot_and_the_bundles_it_lacks() {
     cluster.kill(away).await;
     for round in 0..200 {
         propose_ups(cluster.at(leader), round * 60..(round + 1) * 60).await;
+        if [100, 190].contains(&round) {
+            take_snapshot(cluster.at(leader)).await;
+        }
     }
     let node = cluster.at(leader);
     eventually("the log is purged", || node.status().purged.filter(|index| *index > 60)).await;
@@ -496,6 +512,9 @@ async fn stopped_node() -> Cluster {
     let mut cluster = Cluster::of(1).await;
     for number in 0..130 {
         propose_ups(cluster.at(0), number * 3..(number + 1) * 3).await;
+        if [45, 85, 120].contains(&number) {
+            take_snapshot(cluster.at(0)).await;
+        }
     }
     let node = cluster.at(0);
     eventually("the index is durable", || (node.status().indexed == 391).then_some(())).await;
