@@ -20,7 +20,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: u64 = 10;
 /// ... or this many entries of the decision log: what is applied again after a restart in the worst case, some seconds.
 const ENTRIES_MOST: u64 = 500_000;
-
 /// One that was asked for and has not come is asked for again after this time: openraft leaves out what is asked of it while
 /// it is about to note that the last one is done.
 const ASK_AGAIN: Duration = Duration::from_secs(5);

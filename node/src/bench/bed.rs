@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::system::{Kind, System};
 use crate::cli::{BedArgs, Beside, Global};
 
-/// Systems that use less than this share of a core together are at rest; two idle clusters of three take half of it.
+/// Systems that use less than this share of a core together are at rest.
 const AT_REST: f64 = 0.25;
 /// How long that is looked at.
 const REST_LOOK: Duration = Duration::from_millis(500);

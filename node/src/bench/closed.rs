@@ -22,8 +22,8 @@ use portcullis_domain::policy::Policy;
 
 use super::body::Series;
 
-/// Milliseconds between two commands, eight for each container: the pace of the busiest port, a container a second. It decides how many answers are
-/// still kept, because that goes by time.
+/// Milliseconds between two commands, eight for each container: the pace of the busiest port, a container a second. It decides
+/// how many answers are still kept, because that goes by time.
 const STEP_MS: u64 = 125;
 /// An inspection that needs more commands goes in a circle.
 const STEPS_MOST: u32 = 24;
