@@ -173,7 +173,7 @@ mod tests {
                 traceparent: String::new(),
                 body,
             };
-            let application = self.ledger.apply(&command);
+            let application = self.ledger.apply(command);
             assert_eq!(application.outcome.refusal(), None);
         }
 

@@ -20,7 +20,7 @@ const OPEN: [u64; 2] = [0, 10_000];
 const COMMANDS: [u64; 2] = [1, 32];
 
 /// One entry, as the state machine applies it.
-fn apply_entry(ledger: &mut Ledger, entry: &[Command]) {
+fn apply_entry(ledger: &mut Ledger, entry: Vec<Command>) {
     for command in entry {
         let applied = ledger.apply(command);
         assert!(applied.entry.is_some(), "{:?}", applied.outcome);
@@ -39,7 +39,7 @@ fn entries(open: u64, commands: u64, rounds: u64, read: bool) -> Duration {
         let entry: Vec<Command> = (first..first + commands).map(announce).collect();
         let view = read.then(|| ledger.clone());
         let since = Instant::now();
-        apply_entry(&mut ledger, &entry);
+        apply_entry(&mut ledger, entry);
         took += since.elapsed();
         drop(view);
     }

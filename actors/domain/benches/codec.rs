@@ -32,7 +32,7 @@ fn both_ways<T: Canonical + PartialEq + Debug>(criterion: &mut Criterion, what: 
 fn codec(criterion: &mut Criterion) {
     both_ways(criterion, "command", &announce(OPEN));
     let mut ledger = ledger(OPEN);
-    let leaf: Leaf = from_bytes(&ledger.apply(&announce(OPEN)).entry.unwrap().bytes).unwrap();
+    let leaf: Leaf = from_bytes(&ledger.apply(announce(OPEN)).entry.unwrap().bytes).unwrap();
     both_ways(criterion, "leaf", &leaf);
     both_ways(criterion, "ledger", &ledger);
 }

@@ -86,7 +86,8 @@ pub trait Canonical: Sized {
 
 /// The canonical bytes of a value.
 pub fn to_bytes<T: Canonical>(value: &T) -> Vec<u8> {
-    let mut out = Vec::new();
+    // What most leaves and commands need; growing step by step costs more than writing.
+    let mut out = Vec::with_capacity(512);
     value.put(&mut out);
     out
 }

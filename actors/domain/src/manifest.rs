@@ -163,12 +163,12 @@ impl Manifest {
     }
 
     /// The same manifest with every personal field sealed.
-    pub fn sealed(&self) -> Self {
-        let mut sealed = self.clone();
-        for party in &mut sealed.parties {
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        for party in &mut self.parties {
             party.identity = party.identity.sealed();
         }
-        sealed
+        self
     }
 
     /// Everything but the parties, in a form that is only good for comparing.

@@ -621,7 +621,7 @@ fn ledger() -> Ledger {
     let mut at = AT;
     let mut run = |ledger: &mut Ledger, body: CommandBody| {
         at = at.plus_millis(1000);
-        ledger.apply(&Command {
+        ledger.apply(Command {
             at,
             traceparent: String::new(),
             body,
@@ -718,7 +718,7 @@ fn ledger() -> Ledger {
     });
     run(&mut ledger, old);
     // A day later another container comes, and the first lane's definition is no longer a kept answer.
-    ledger.apply(&Command {
+    ledger.apply(Command {
         at: AT.plus_millis(25 * 3_600_000),
         traceparent: String::new(),
         body: external(
@@ -731,7 +731,7 @@ fn ledger() -> Ledger {
             }),
         ),
     });
-    ledger.apply(&Command {
+    ledger.apply(Command {
         at: AT.plus_millis(25 * 3_600_000),
         traceparent: String::new(),
         body: external("r-4", ExternalBody::CloseLane { lane: LANE }),

@@ -88,7 +88,7 @@ impl Port {
             traceparent: String::new(),
             body,
         };
-        match self.ledger.apply(&command).outcome {
+        match self.ledger.apply(command).outcome {
             Outcome::Applied(applied) => applied.answer,
             Outcome::Refused(refusal) => panic!("{refusal}"),
         }

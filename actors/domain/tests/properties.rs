@@ -56,7 +56,7 @@ proptest! {
         prop_assert_eq!(&ledger, &history.turns[cut].after);
         prop_assert_eq!(&to_bytes(&ledger), &bytes);
         for turn in &history.turns[cut + 1..] {
-            prop_assert_eq!(&ledger.apply(&turn.command), &turn.application);
+            prop_assert_eq!(&ledger.apply(turn.command.clone()), &turn.application);
         }
         let end = history.end();
         prop_assert_eq!(ledger.log().root(), end.log().root());
@@ -70,7 +70,7 @@ proptest! {
         for command in history.commands() {
             let again: Command = from_bytes(&to_bytes(command)).unwrap();
             prop_assert_eq!(&again, command);
-            ledger.apply(&again);
+            ledger.apply(again);
         }
         prop_assert_eq!(ledger, history.end());
     }

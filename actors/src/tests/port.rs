@@ -253,7 +253,7 @@ impl Port {
         let outcome = {
             let mut current = self.ledger.lock().unwrap();
             let mut ledger = Ledger::clone(&current);
-            let application = ledger.apply(&command);
+            let application = ledger.apply(command);
             *current = Arc::new(ledger);
             self.log.lock().unwrap().extend(application.entry);
             application.outcome

@@ -24,7 +24,7 @@ use crate::sled_store::{SledStore, mark_damaged, move_aside};
 use crate::state_store::{self, Checkpoint, StateStore};
 
 /// Entries in one batch. While the store is made again most inspections open and close within one, and are written once.
-const BATCH: usize = 16 * 1024;
+const BATCH: usize = 4 * 1024;
 /// Entries asked for at once.
 const READ: usize = 1024;
 /// Time between batches, unless somebody waits: a batch costs wake-ups of several threads, a few entries more cost little.
@@ -69,13 +69,10 @@ pub(crate) struct Index {
     indexed: watch::Sender<Option<u64>>,
     /// Somebody waits for the newest entries to be found.
     wanted: Notify,
-    /// The newest checkpoint that is durable.
-    durable: watch::Sender<Option<Checkpoint>>,
 }
 
 /// What was written and is not durable yet.
 struct Unflushed {
-    checkpoint: Option<Checkpoint>,
     since: Instant,
     entries: u64,
 }
@@ -88,7 +85,6 @@ impl Index {
             store: Mutex::default(),
             indexed: watch::channel(None).0,
             wanted: Notify::new(),
-            durable: watch::channel(None).0,
         }
     }
 
@@ -99,10 +95,6 @@ impl Index {
     /// Lets go of the store, so that another process can open it.
     pub(crate) fn close(&self) {
         self.store.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    pub(crate) fn durable(&self) -> Option<Checkpoint> {
-        *self.durable.borrow()
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {
@@ -150,7 +142,6 @@ impl Index {
             "the index store is open"
         );
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
-        self.durable.send_replace(checkpoint);
         self.indexed.send_replace(Some(indexed));
         Ok(checkpoint)
     }
@@ -176,7 +167,9 @@ impl Index {
             }
             let begun = Instant::now();
             let head = replica.shown.head();
-            let busy = pace.busy(head.log_size) && !asked;
+            // Bundles that are being fetched come first too: until they are here this replica cannot answer for its log.
+            let fetching = !replica.tlog.bundles.missing(1).is_empty();
+            let busy = (pace.busy(head.log_size) || fetching) && !asked;
             let most = if busy { BUSY_BATCH } else { BATCH };
             // The other way round, the store is ahead of what has been replayed so far.
             while self.indexed() <= head.log_size {
@@ -185,22 +178,20 @@ impl Index {
                 courses = kept;
                 let Some(checkpoint) = written else { break };
                 let sum = unflushed.get_or_insert_with(|| Unflushed {
-                    checkpoint: None,
                     since: Instant::now(),
                     entries: 0,
                 });
-                sum.checkpoint = checkpoint.or(sum.checkpoint);
                 sum.entries += self.indexed() - from;
                 // Also while the store is made again from number 0, so that it goes on from there after the next start.
-                if let Some(due) = unflushed.take_if(|sum| sum.entries >= FLUSH_ENTRIES) {
-                    self.flush(replica, due).await?;
+                if unflushed.take_if(|sum| sum.entries >= FLUSH_ENTRIES).is_some() {
+                    self.flush(replica).await?;
                 }
                 if checkpoint.is_some() || busy {
                     break;
                 }
             }
-            if let Some(due) = unflushed.take_if(|sum| sum.since.elapsed() >= FLUSH_AFTER) {
-                self.flush(replica, due).await?;
+            if unflushed.take_if(|sum| sum.since.elapsed() >= FLUSH_AFTER).is_some() {
+                self.flush(replica).await?;
             }
             // The log does not wait for the index, so the index must not take the machine from the log.
             let rest = if busy { begun.elapsed() * BUSY_REST } else { REST };
@@ -211,22 +202,20 @@ impl Index {
             }
         }
         match unflushed {
-            Some(unflushed) => self.flush(replica, unflushed).await,
+            Some(_) => self.flush(replica).await,
             None => Ok(()),
         }
     }
 
-    fn indexed(&self) -> u64 {
+    /// How many entries can be found.
+    pub(crate) fn indexed(&self) -> u64 {
         self.indexed.borrow().unwrap_or(0)
     }
 
-    async fn flush(&self, replica: &Replica, unflushed: Unflushed) -> io::Result<()> {
+    async fn flush(&self, replica: &Replica) -> io::Result<()> {
         if let Some(store) = self.store() {
             let flushed = replica.blocking.run(move || store.flush()).await;
             self.noted(flushed)?;
-            if unflushed.checkpoint.is_some() {
-                self.durable.send_replace(unflushed.checkpoint);
-            }
         }
         Ok(())
     }

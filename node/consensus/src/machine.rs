@@ -97,7 +97,7 @@ impl Machine {
                 })?;
                 let apply = |ledger: &mut Ledger| {
                     let mut outcomes = Vec::with_capacity(commands.len());
-                    for command in &commands {
+                    for command in commands {
                         let applied = ledger.apply(command);
                         if let Some(entry) = applied.entry {
                             self.replica.tlog.append(entry.bytes.into());

@@ -288,7 +288,7 @@ mod tests {
                 traceparent: String::new(),
                 body: CommandBody::Cluster(body),
             };
-            bytes.push(ledger.apply(&command).entry.unwrap().bytes.into());
+            bytes.push(ledger.apply(command).entry.unwrap().bytes.into());
         }
         let full = bytes.chunks_exact(LEAVES as usize);
         let open_leaves = full.remainder().to_vec();

@@ -35,7 +35,7 @@ pub struct Status {
     pub log_size: u64,
     /// Root of the decision log.
     pub log_root: Digest,
-    /// Entries of the decision log that the durable index holds.
+    /// Entries of the decision log that the index holds: fewer while it is made again or lags behind a busy log.
     pub indexed: u64,
     /// The oldest bundle of the decision log that this node lacks.
     pub missing_bundle: Option<u64>,
@@ -74,7 +74,7 @@ impl Consensus {
             purged: metrics.purged.map(|id| id.index),
             log_size: view.log_size,
             log_root: view.root,
-            indexed: self.index().durable().map_or(0, |checkpoint| checkpoint.log_size),
+            indexed: self.index().indexed(),
             missing_bundle: self.replica().tlog.bundles.missing(1).next(),
             voters: membership.voter_ids().map(member).collect(),
             learners: membership.learner_ids().map(member).collect(),

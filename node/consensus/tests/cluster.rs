@@ -517,7 +517,7 @@ async fn stopped_node() -> Cluster {
         }
     }
     let node = cluster.at(0);
-    eventually("the index is durable", || (node.status().indexed == 391).then_some(())).await;
+    eventually("the index is whole", || (node.status().indexed == 391).then_some(())).await;
     eventually("two snapshots are there", || {
         let files = std::fs::read_dir(cluster.folder(0).join("snap")).unwrap();
         (files.count() >= 2).then_some(())

@@ -261,7 +261,7 @@ impl Past {
 
     fn run(&mut self, body: CommandBody) -> anyhow::Result<()> {
         self.now += STEP_MS;
-        let application = self.ledger.apply(&Command {
+        let application = self.ledger.apply(Command {
             at: Timestamp(self.now),
             traceparent: String::new(),
             body,

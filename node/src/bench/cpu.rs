@@ -21,10 +21,10 @@ pub(super) fn own() -> Option<Duration> {
     used(std::process::id())
 }
 
-/// Memory of a process that is in RAM, 10^6 bytes.
-pub(super) fn resident_mb(pid: u32) -> Option<f64> {
+/// The most memory that a process has had in RAM so far, 10^6 bytes.
+pub(super) fn peak_resident_mb(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some((kib * 1024.0 / 1e5).round() / 10.0)
 }

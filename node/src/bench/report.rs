@@ -84,7 +84,7 @@ pub(super) struct Restarted {
     pub(super) catch_up_s: f64,
     /// Folder over that time, 10^6 bytes a second.
     pub(super) catch_up_mb_per_s: f64,
-    /// Memory of the largest node's process.
+    /// The most memory that the process of any node had in RAM at any time.
     pub(super) rss_mb: f64,
     pub(super) replicas_agree: bool,
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
         !global.endpoints_given,
         "bench restart makes data folders and starts nodes on them: leave out --endpoint"
     );
-    bed.expect(4);
+    bed.expect(5);
     bed.say(&format!("writing a history of {} closed inspections", args.closed));
     let cluster = ClusterId(rand::random());
     let mut system = System::portcullis_of(bed.dir(), &args.bed, false, cluster)?;
@@ -53,8 +53,6 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
     let written = tokio::task::spawn_blocking(move || write(cluster, &kept, &members, closed));
     let entries = written.await.context("writing the history")??;
     let history_bytes = size_of(&bed.dir().join("node-1/data"))?;
-    let bundles = bundles_in(&bed.dir().join("node-1/data"))?;
-    let empty_folder = empty.1.clone();
     bed.step();
 
     bed.say("starting nodes on it");
@@ -71,38 +69,36 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &RestartArgs) -> a
     result.serve_s = begin.elapsed().as_secs_f64();
     bed.step();
 
+    // A node that had led through this history would have its index already.
+    bed.say("the nodes index it");
+    let system = &mut bed.systems[0];
+    let old: Vec<_> = system.addresses.iter().filter(|(id, _)| **id != empty.0).collect();
+    let old: Vec<_> = old.into_iter().map(|(_, address)| address.clone()).collect();
+    for address in old {
+        until(system, &address, within, |status| status.indexed >= entries).await?;
+    }
+    bed.step();
+
     bed.say("a new node catches up");
     let begin = Instant::now();
     let system = &mut bed.systems[0];
     system.server(empty.0)?.start()?;
     let address = system.address(empty.0)?.to_owned();
-    loop {
-        let reached = status_of(&address)
-            .await
-            .and_then(|status| status.node)
-            .map_or(0, |node| node.log_size);
-        if reached >= entries && bundles_in(&empty_folder)? >= bundles {
-            break;
-        }
-        if begin.elapsed() > within {
-            bail!(
-                "the new node has {reached} of {entries} entries and {} of {bundles} bundles after {} s",
-                bundles_in(&empty_folder)?,
-                within.as_secs()
-            );
-        }
-        system.look_after()?;
-        sleep(Duration::from_millis(10)).await;
-    }
+    let whole = |status: &pb::GetNodeStatusResponse| {
+        let reached = status.node.as_ref().map_or(0, |node| node.log_size);
+        reached >= entries && status.missing_bundle.is_none()
+    };
+    until(system, &address, within, whole).await?;
     result.catch_up_s = begin.elapsed().as_secs_f64();
     result.catch_up_mb_per_s = history_bytes as f64 / 1e6 / result.catch_up_s;
     bed.step();
 
     let system = &mut bed.systems[0];
+    until(system, &address, within, |status| status.indexed >= entries).await?;
     let resident = system
         .servers
         .values()
-        .filter_map(|server| super::cpu::resident_mb(server.pid()?));
+        .filter_map(|server| super::cpu::peak_resident_mb(server.pid()?));
     result.rss_mb = resident.fold(0.0, f64::max);
     let mut report = Report::new(bed.machine.clone());
     system.caught_up(None).await?;
@@ -185,17 +181,25 @@ async fn serves_at(address: &str, series: Series, number: u64) -> anyhow::Result
     Ok(matches!(write, Ok(Ok(_))))
 }
 
-/// Bundles of the decision log in a node's folder.
-fn bundles_in(data: &Path) -> anyhow::Result<usize> {
-    let folder = data.join("tlog");
-    if !folder.exists() {
-        return Ok(0);
+/// Waits until a node says so of itself.
+async fn until(
+    system: &mut System,
+    address: &str,
+    within: Duration,
+    enough: impl Fn(&pb::GetNodeStatusResponse) -> bool,
+) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    loop {
+        let status = status_of(address).await;
+        if status.as_ref().is_some_and(&enough) {
+            return Ok(());
+        }
+        if begin.elapsed() > within {
+            bail!("after {} s the node at {address} says: {status:?}", within.as_secs());
+        }
+        system.look_after()?;
+        sleep(Duration::from_millis(10)).await;
     }
-    let files = std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    Ok(files
-        .flatten()
-        .filter(|file| file.path().extension().is_some_and(|ending| ending == "bundle"))
-        .count())
 }
 
 /// Bytes of all files in a folder and below.

@@ -100,6 +100,8 @@ impl ClusterService for Gateway {
             uptime_ms: u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             has_quorum: *inner.beats.quorum().borrow(),
             commit_stages: Some(encode_stages(&inner.consensus.commit_stages())),
+            indexed: status.indexed,
+            missing_bundle: status.missing_bundle,
         }))
     }
 

@@ -61,9 +61,9 @@ pub(crate) fn ledger(open: u64) -> Ledger {
         cluster: ClusterId([7; 16]),
         policy: Policy::first(),
     };
-    ledger.apply(&command(CommandBody::Cluster(found)));
+    ledger.apply(command(CommandBody::Cluster(found)));
     for number in 0..open {
-        ledger.apply(&announce(number));
+        ledger.apply(announce(number));
     }
     assert_eq!(ledger.inspection_count() as u64, open);
     ledger

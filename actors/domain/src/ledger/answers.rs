@@ -4,7 +4,7 @@
 //! is open; from then on, and for every other request from the start, it is kept for [`ANSWERS_KEPT_MS`]. After that only
 //! the key stays, so that a very late repetition is refused instead of run.
 
-use super::spent::RequestKey;
+use super::digest_map::{DigestMap, Key};
 use super::{ANSWERS_KEPT_MS, Ledger};
 use crate::codec::{Canonical, canonical};
 use crate::command::{ExternalBody, ExternalCommand};
@@ -14,6 +14,13 @@ use crate::outcome::{Answer, Applied, Outcome, Refusal, RefusalReason};
 /// How many answers one command forgets at most: more than it can bring, so that they become fewer, and few enough that no
 /// command takes long, also after a day without any.
 const FORGOTTEN_AT_ONCE: usize = 64;
+
+/// What a request is known by.
+pub(super) type RequestKey = Key;
+/// The first answers that are kept.
+pub(super) type Answers = DigestMap<Answered, 8>;
+/// Which requests were answered so long ago that only this is still known of them, for ever: so it has to be small.
+pub(super) type Spent = DigestMap<(), 64>;
 
 /// The answer to a request that was taken in before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +104,7 @@ impl Ledger {
                 )),
             });
         }
-        self.spent.contains(&asked.key).then(|| {
+        self.spent.get(&asked.key).map(|()| {
             Outcome::Refused(Refusal::new(
                 RefusalReason::RequestExpired,
                 "context.request_id",
@@ -145,7 +152,7 @@ impl Ledger {
                     let key = *key;
                     self.expiring.pop_front();
                     self.answers.remove(&key);
-                    self.spent.insert(key);
+                    self.spent.insert(key, ());
                 }
                 _ => return,
             }

@@ -1,28 +1,28 @@
 //! Deciding what people and systems outside ask.
 
 use super::{Decision, Ledger};
-use crate::command::{ExternalBody, ExternalCommand};
+use crate::command::ExternalBody;
 use crate::event::Event;
 use crate::finding::{Finding, FindingCode};
 use crate::id::{Digest, Incarnation, InspectionNo, InvalidId, LaneId, NodeId, SourceId};
 use crate::inspection::{Inspection, Ruling, Stage};
 use crate::lane::{Lane, LaneSpec};
-use crate::manifest::{Announcement, FINDINGS_MAX, TEXT_MAX};
+use crate::manifest::{Announcement, FINDINGS_MAX, Party, TEXT_MAX};
 use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
 use crate::policy::Policy;
 use crate::roster::{ADDRESS_MAX, has_left, taken};
 
 impl Ledger {
-    pub(super) fn decide_external(&self, command: &ExternalCommand) -> Result<Decision, Refusal> {
-        match &command.body {
-            ExternalBody::Announce(announcement) => self.announce(&command.source, announcement),
+    pub(super) fn decide_external(&self, source: &SourceId, body: ExternalBody) -> Result<Decision, Refusal> {
+        match body {
+            ExternalBody::Announce(announcement) => self.announce(source, announcement),
             ExternalBody::Adjudicate {
                 inspection,
                 ruling,
                 reason,
-            } => self.adjudicate(*inspection, *ruling, reason),
+            } => self.adjudicate(inspection, ruling, reason),
             ExternalBody::ReportDeparture { equipment } => {
-                let inspection = self.open_inspection(equipment).ok_or_else(|| {
+                let inspection = self.open_inspection(&equipment).ok_or_else(|| {
                     Refusal::new(
                         RefusalReason::UnknownContainer,
                         "equipment_id",
@@ -42,37 +42,37 @@ impl Ledger {
                 }
                 Decision::event(Event::Departed {
                     inspection: inspection.no,
-                    equipment: equipment.clone(),
+                    equipment,
                 })
             }
-            ExternalBody::OpenLane { lane } => match self.known_lane(*lane)?.open {
+            ExternalBody::OpenLane { lane } => match self.known_lane(lane)?.open {
                 true => Decision::nothing_new(Answer::Done),
-                false => Decision::event(Event::LaneOpened { lane: *lane }),
+                false => Decision::event(Event::LaneOpened { lane }),
             },
-            ExternalBody::CloseLane { lane } => match self.known_lane(*lane)?.open {
+            ExternalBody::CloseLane { lane } => match self.known_lane(lane)?.open {
                 false => Decision::nothing_new(Answer::Done),
-                true => Decision::event(Event::LaneClosed { lane: *lane }),
+                true => Decision::event(Event::LaneClosed { lane }),
             },
             ExternalBody::DefineLane(spec) => self.define_lane(spec),
             ExternalBody::AddPolicy(policy) => self.add_policy(policy),
-            ExternalBody::ActivatePolicy { policy } => self.activate_policy(*policy),
+            ExternalBody::ActivatePolicy { policy } => self.activate_policy(policy),
             ExternalBody::AddNode {
                 wanted,
                 above,
                 incarnation,
                 address,
-            } => self.add_node(*wanted, *above, *incarnation, address),
-            ExternalBody::DrainNode { node } => match self.enrolled(*node)? {
+            } => self.add_node(wanted, above, incarnation, &address),
+            ExternalBody::DrainNode { node } => match self.enrolled(node)? {
                 true => Decision::nothing_new(Answer::Done),
-                false => Decision::event(Event::NodeDrained { node: *node }),
+                false => Decision::event(Event::NodeDrained { node }),
             },
-            ExternalBody::UndrainNode { node } => match self.enrolled(*node)? {
+            ExternalBody::UndrainNode { node } => match self.enrolled(node)? {
                 false => Decision::nothing_new(Answer::Done),
-                true => Decision::event(Event::NodeUndrained { node: *node }),
+                true => Decision::event(Event::NodeUndrained { node }),
             },
-            ExternalBody::RemoveNode { node } => match self.roster.get(node) {
+            ExternalBody::RemoveNode { node } => match self.roster.get(&node) {
                 Some(enrolment) if enrolment.removed => Decision::nothing_new(Answer::Done),
-                _ => Decision::event(Event::NodeRemoved { node: *node }),
+                _ => Decision::event(Event::NodeRemoved { node }),
             },
         }
     }
@@ -158,7 +158,7 @@ impl Ledger {
         }
     }
 
-    fn announce(&self, source: &SourceId, announcement: &Announcement) -> Result<Decision, Refusal> {
+    fn announce(&self, source: &SourceId, announcement: Announcement) -> Result<Decision, Refusal> {
         announcement
             .manifest
             .check()
@@ -171,10 +171,10 @@ impl Ledger {
             ));
         }
         if let Some(open) = self.open_inspection(&announcement.equipment) {
-            return again(open, source, announcement);
+            return again(open, source, &announcement);
         }
         let inspection = InspectionNo(self.number.0);
-        let mut findings = announcement.findings.clone();
+        let mut findings = announcement.findings;
         findings.extend(announcement.equipment.findings());
         if announcement.manifest.document.is_none() {
             findings.push(Finding::new(
@@ -184,13 +184,9 @@ impl Ledger {
             ));
         }
         let announcement = Announcement {
-            equipment: announcement.equipment.clone(),
-            terminal: announcement.terminal.clone(),
-            ready_at: announcement.ready_at,
-            due_at: announcement.due_at,
-            priority: announcement.priority,
             manifest: announcement.manifest.sealed(),
             findings: Vec::new(),
+            ..announcement
         };
         Decision::answered(
             Event::Announced {
@@ -205,7 +201,7 @@ impl Ledger {
         )
     }
 
-    fn adjudicate(&self, no: InspectionNo, ruling: Ruling, reason: &str) -> Result<Decision, Refusal> {
+    fn adjudicate(&self, no: InspectionNo, ruling: Ruling, reason: String) -> Result<Decision, Refusal> {
         let inspection = self.known_inspection(no)?;
         if reason.trim().is_empty() || reason.len() > TEXT_MAX {
             return Err(Refusal::new(
@@ -233,14 +229,14 @@ impl Ledger {
             inspection: no,
             equipment: inspection.equipment.clone(),
             ruling,
-            reason: reason.to_owned(),
+            reason,
         })
     }
 
-    fn define_lane(&self, spec: &LaneSpec) -> Result<Decision, Refusal> {
+    fn define_lane(&self, spec: LaneSpec) -> Result<Decision, Refusal> {
         spec.check().map_err(|error| invalid("lane", &error))?;
         if let Some(lane) = self.lanes.get(&spec.id) {
-            if lane.spec == *spec {
+            if lane.spec == spec {
                 return Decision::nothing_new(Answer::Done);
             }
             if lane.next.is_some() || lane.current.is_some() {
@@ -264,15 +260,15 @@ impl Ledger {
                 ));
             }
         }
-        Decision::event(Event::LaneDefined { spec: spec.clone() })
+        Decision::event(Event::LaneDefined { spec })
     }
 
-    fn add_policy(&self, policy: &Policy) -> Result<Decision, Refusal> {
+    fn add_policy(&self, policy: Policy) -> Result<Decision, Refusal> {
         policy.check().map_err(|error| invalid("policy", &error))?;
         if self.policies.contains_key(&policy.digest()) {
             return Decision::nothing_new(Answer::Done);
         }
-        Decision::event(Event::PolicyAdded { policy: policy.clone() })
+        Decision::event(Event::PolicyAdded { policy })
     }
 
     fn activate_policy(&self, policy: Digest) -> Result<Decision, Refusal> {
@@ -290,16 +286,15 @@ impl Ledger {
     }
 
     /// Personal values live beside the log, where they can be erased.
-    pub(super) fn keep_personal(&mut self, body: &ExternalBody, outcome: &Outcome) {
-        if let ExternalBody::Announce(announcement) = body
-            && let Outcome::Applied(applied) = outcome
+    pub(super) fn keep_personal(&mut self, parties: Vec<Party>, outcome: &Outcome) {
+        if let Outcome::Applied(applied) = outcome
             && let Answer::Inspection {
                 inspection,
                 known: false,
             } = applied.answer
-            && !announcement.manifest.parties.is_empty()
+            && !parties.is_empty()
         {
-            self.personal.insert(inspection, announcement.manifest.parties.clone());
+            self.personal.insert(inspection, parties);
         }
     }
 

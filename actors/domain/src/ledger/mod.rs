@@ -10,13 +10,13 @@
 mod actor;
 mod answers;
 mod cluster;
+mod digest_map;
 mod evolve;
 mod external;
-mod spent;
 mod state;
 
 use crate::codec::{canonical, from_bytes};
-use crate::command::{Command, CommandBody, ExternalCommand};
+use crate::command::{Command, CommandBody, ExternalBody, ExternalCommand};
 use crate::event::{Actor, Event, LEAF_MAX, Leaf};
 use crate::id::{CommandNo, EntryNo, Epoch, Sequence};
 use crate::merkle::leaf_hash;
@@ -95,35 +95,35 @@ canonical!(struct SequenceWindow { epoch, high, outcomes });
 
 impl Ledger {
     /// Applies one command. Total and deterministic: every replica gets the same outcome and the same leaf.
-    pub fn apply(&mut self, command: &Command) -> Application {
+    pub fn apply(&mut self, command: Command) -> Application {
         self.number = CommandNo(self.number.0 + 1);
         self.now = self.now.max(command.at);
         self.forget_old_answers();
-        match &command.body {
+        match command.body {
             CommandBody::External(external) => self.apply_external(external),
             CommandBody::Actor(actor) => {
                 let key = actor.key.clone();
-                if let Some(outcome) = self.fence(actor) {
+                if let Some(outcome) = self.fence(&actor) {
                     return Application { outcome, entry: None };
                 }
                 let by = Actor::Placed {
                     key: key.clone(),
                     epoch: actor.epoch,
                 };
-                let decision = self.decide_actor(actor);
+                let decision = self.decide_actor(&actor);
                 let application = self.carry_out(by, decision);
                 self.remember(&key, actor.sequence, &application.outcome);
                 application
             }
             CommandBody::Cluster(body) => {
-                let decision = self.decide_cluster(body);
+                let decision = self.decide_cluster(&body);
                 self.carry_out(Actor::Cluster, decision)
             }
         }
     }
 
-    fn apply_external(&mut self, command: &ExternalCommand) -> Application {
-        let asked = answers::Asked::of(command);
+    fn apply_external(&mut self, command: ExternalCommand) -> Application {
+        let asked = answers::Asked::of(&command);
         if let Some(outcome) = self.answer_again(asked, &command.request) {
             return Application { outcome, entry: None };
         }
@@ -134,14 +134,24 @@ impl Ledger {
                 entry: None,
             };
         }
-        let by = Actor::External {
-            source: command.source.clone(),
-            request: command.request.clone(),
-            principal: command.principal.clone(),
+        let ExternalCommand {
+            source,
+            request,
+            principal,
+            body,
+        } = command;
+        let parties = match &body {
+            ExternalBody::Announce(announcement) => announcement.manifest.parties.clone(),
+            _ => Vec::new(),
         };
-        let decision = self.decide_external(command);
+        let decision = self.decide_external(&source, body);
+        let by = Actor::External {
+            source,
+            request,
+            principal,
+        };
         let application = self.carry_out(by, decision);
-        self.keep_personal(&command.body, &application.outcome);
+        self.keep_personal(parties, &application.outcome);
         self.keep_answer(asked, &application.outcome);
         application
     }

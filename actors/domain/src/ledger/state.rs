@@ -5,8 +5,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet, Vector};
 
 use super::SequenceWindow;
-use super::answers::Answered;
-use super::spent::{RequestKey, Spent};
+use super::answers::{Answers, RequestKey, Spent};
 use crate::codec::{Canonical, CodecError, Reader, canonical};
 use crate::equipment::EquipmentId;
 use crate::id::{ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp};
@@ -49,7 +48,7 @@ pub struct Ledger {
     pub(super) placements: OrdMap<ActorKey, Placement>,
     pub(super) sequences: OrdMap<ActorKey, SequenceWindow>,
     pub(super) devices: OrdMap<DeviceId, DeviceMark>,
-    pub(super) answers: OrdMap<RequestKey, Answered>,
+    pub(super) answers: Answers,
     // In the order in which they are forgotten, each with the time from which it is kept.
     pub(super) expiring: Vector<(Timestamp, RequestKey)>,
     pub(super) spent: Spent,

@@ -158,7 +158,7 @@ impl Driver {
             body,
         };
         let before = self.ledger.clone();
-        let application = self.ledger.apply(&command);
+        let application = self.ledger.apply(command.clone());
         if let CommandBody::Cluster(ClusterCommand::Place { key, .. } | ClusterCommand::HandOver { key, .. }) =
             &command.body
             && application.entry.is_some()
@@ -311,7 +311,7 @@ impl Driver {
             return;
         };
         let mut ahead = self.ledger.clone();
-        ahead.apply(&Command {
+        ahead.apply(Command {
             at: Timestamp(self.now),
             traceparent: String::new(),
             body: CommandBody::Cluster(ClusterCommand::ActivateVersion { version: 0 }),

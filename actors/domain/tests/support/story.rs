@@ -983,7 +983,7 @@ impl Story {
         let (policy, rules) = self.ledger.policy().ok_or("no policy is active")?;
         let mut ledger = self.ledger.clone();
         // The engine's clock is the port's: a command that is refused takes the ledger's time there.
-        ledger.apply(&Command {
+        ledger.apply(Command {
             at: self.now,
             traceparent: String::new(),
             body: CommandBody::Cluster(ClusterCommand::NodeDown {
@@ -1040,7 +1040,7 @@ impl Story {
     // Applying and telling.
 
     fn apply(&mut self, body: CommandBody) -> Application {
-        let application = self.ledger.apply(&Command {
+        let application = self.ledger.apply(Command {
             at: self.now,
             traceparent: String::new(),
             body: body.clone(),

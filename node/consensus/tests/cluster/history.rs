@@ -30,7 +30,7 @@ fn history(size: u64) -> (Ledger, Vec<Bytes>) {
     };
     let mut next = command(found);
     for number in 0..size {
-        let applied = ledger.apply(&next);
+        let applied = ledger.apply(next);
         leaves.push(applied.entry.unwrap().bytes.into());
         next = restart(number);
     }
@@ -47,7 +47,7 @@ fn timed_history(size: u64) -> (Ledger, Vec<Bytes>) {
     });
     for number in 0..size {
         next.at = Timestamp(1000 * (1 + number / 2));
-        leaves.push(ledger.apply(&next).entry.unwrap().bytes.into());
+        leaves.push(ledger.apply(next).entry.unwrap().bytes.into());
         next = restart(number);
     }
     (ledger, leaves)
