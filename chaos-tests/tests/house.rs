@@ -12,6 +12,11 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
     ("actors/domain", "portcullis-domain", Some(&[])),
     ("actors/detectors", "portcullis-detectors", Some(&["portcullis-domain"])),
     (
+        "actors/learning",
+        "portcullis-learning",
+        Some(&["portcullis-domain", "portcullis-detectors"]),
+    ),
+    (
         "actors/simulator",
         "portcullis-simulator",
         Some(&["portcullis-domain", "portcullis-detectors"]),
@@ -154,7 +159,13 @@ fn the_domain_stays_pure() {
 
 #[test]
 fn protobuf_meets_the_domain_only_in_wire() {
-    for folder in ["actors", "actors/detectors", "actors/simulator", "cluster-config"] {
+    for folder in [
+        "actors",
+        "actors/detectors",
+        "actors/learning",
+        "actors/simulator",
+        "cluster-config",
+    ] {
         let all = dependencies(&manifest(folder));
         assert!(
             !all.contains("prost") && !all.contains("tonic"),

@@ -11,6 +11,7 @@
 //! - [`ocr`]: the container number read against the one announced
 //! - [`declaration`]: WCO Data Model declarations to manifests
 //! - [`manifest`]: the first weighing of a manifest, by rules
+//! - [`risk`]: a declared goods item, by a model learned from past outcomes
 //!
 //! Radiography, trace detection, quantum magnetometers and quadrupole resonance come with their own readers, one module
 //! each. Until then the policy sees no such evidence, which is not the same as evidence of nothing.
@@ -22,6 +23,7 @@ pub mod manifest;
 pub mod n42;
 pub mod ocr;
 pub mod radiation;
+pub mod risk;
 pub mod weighbridge;
 pub mod xml;
 
