@@ -1,5 +1,17 @@
 //! Models and policies learned from labelled data, and how good they are.
 //!
+//! - [`binormal`]: what sensors with bell-shaped scores can reach, in closed form
+//! - [`evaluate`]: how good a fusion policy is in a world whose truth is known
+//! - [`policy`]: fusion policies from labelled outcomes
 //! - [`risk`]: which declared goods items are fraud, from past outcomes
+//! - [`world`]: ports with known statistics, to learn and to measure in
 
+pub mod binormal;
+pub mod evaluate;
+mod noise;
+pub mod policy;
+mod rate;
 pub mod risk;
+pub mod world;
+
+pub use rate::Rate;

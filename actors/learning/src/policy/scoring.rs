@@ -1,0 +1,75 @@
+//! Scores and verdicts, always by the domain's own rules.
+
+use portcullis_domain::evidence::{Evidence, ThreatFamily, Weights};
+use portcullis_domain::fusion::{self, Case, Verdict};
+use portcullis_domain::policy::{ODDS_LIMIT, Policy, Stopping, Tier};
+
+use super::Labelled;
+
+/// What thresholds are set from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scored {
+    pub(super) content: Option<ThreatFamily>,
+    pub(super) weight: f64,
+    /// At the end of the whole pass.
+    pub(super) scores: Weights,
+    /// The tier that requirements and findings lead to, whatever the scores are.
+    pub(super) least: Tier,
+}
+
+/// The domain's verdict on a labelled container.
+pub(crate) fn judge(policy: &Policy, sample: &Labelled) -> Verdict {
+    let evidence: Vec<&Evidence> = sample.evidence.iter().collect();
+    let case = Case {
+        manifest: &sample.manifest,
+        evidence: &evidence,
+        passes: 1,
+        now: sample.at,
+    };
+    fusion::judge(policy, &case)
+}
+
+/// The same policy with thresholds that no score reaches, and no early stop: what is left are the scores at the end of the
+/// pass, and the tiers of everything but them.
+pub(super) fn unreachable(policy: &Policy) -> Policy {
+    let mut open = policy.clone();
+    let limit = i32::try_from(ODDS_LIMIT).unwrap_or(i32::MAX);
+    for rule in &mut open.families {
+        rule.review = limit;
+        rule.exam = limit;
+    }
+    open.stopping = never();
+    open
+}
+
+/// A stopping rule that never holds: no score lies so far from any threshold.
+pub(super) fn never() -> Stopping {
+    Stopping {
+        least_samples: 1,
+        release_margin: i32::MAX,
+        exam_margin: i32::MAX,
+    }
+}
+
+/// Scores all samples with the coefficients, priors and requirements of a policy.
+pub(super) fn score<'a>(policy: &Policy, samples: impl IntoIterator<Item = &'a Labelled>) -> Vec<Scored> {
+    let open = unreachable(policy);
+    samples
+        .into_iter()
+        .map(|sample| {
+            let verdict = judge(&open, sample);
+            Scored {
+                content: sample.content,
+                weight: sample.weight,
+                scores: verdict.scores,
+                least: verdict.tier,
+            }
+        })
+        .collect()
+}
+
+/// The score that the calibration table is about: the highest of all families, because a container is held when any
+/// family's score says so.
+pub(crate) fn highest(scores: &Weights) -> i32 {
+    scores.0.into_iter().max().unwrap_or(0)
+}
