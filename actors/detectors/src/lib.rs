@@ -6,7 +6,7 @@
 //!
 //! - [`xml`]: a hardened, lenient reader that the two formats below share
 //! - [`n42`]: ANSI N42.42 radiation records, both editions
-//! - [`radiation`]: gamma and neutron counts, sample by sample
+//! - [`radiation`]: gamma and neutron counts, sample by sample; nuclides from spectra, second by second
 //! - [`weighbridge`]: measured against declared mass
 //! - [`ocr`]: the container number read against the one announced
 //! - [`declaration`]: WCO Data Model declarations to manifests

@@ -80,6 +80,11 @@ finding_codes! {
     76 SampleGap "SAMPLE_GAP" "Samples are missing or out of order.",
     77 NeutronAlarm "NEUTRON_ALARM" "Neutrons well above background.",
     78 GammaAlarm "GAMMA_ALARM" "Gamma counts well above background.",
+    79 NaturalUnexplained "NATURAL_UNEXPLAINED" "Natural radioactivity was found that the declared goods do not explain.",
+    80 NaturalExplained "NATURAL_EXPLAINED" "Natural radioactivity was found that the declared goods explain.",
+    81 NuclideFound "NUCLIDE_FOUND" "A nuclide was recognised in the gamma spectrum.",
+    82 SourceUnknown "SOURCE_UNKNOWN" "The gamma spectrum shows a source that no template explains.",
+    83 SpectrumMissing "SPECTRUM_MISSING" "No gamma spectrum could be used.",
     // About weights and recognition.
     90 MassOverDeclared "MASS_OVER_DECLARED" "The measured mass is well above the declared mass.",
     91 MassUnderDeclared "MASS_UNDER_DECLARED" "The measured mass is well below the declared mass.",

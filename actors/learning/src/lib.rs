@@ -3,15 +3,17 @@
 //! - [`binormal`]: what sensors with bell-shaped scores can reach, in closed form
 //! - [`evaluate`]: how good a fusion policy is in a world whose truth is known
 //! - [`policy`]: fusion policies from labelled outcomes
+//! - [`radiation`]: what a few seconds of a spectrum tell about what is inside
 //! - [`risk`]: which declared goods items are fraud, from past outcomes
 //! - [`world`]: ports with known statistics, to learn and to measure in
 
 pub mod binormal;
+mod estimate;
 pub mod evaluate;
 mod noise;
 pub mod policy;
-mod rate;
+pub mod radiation;
 pub mod risk;
 pub mod world;
 
-pub use rate::Rate;
+pub use estimate::Estimate;

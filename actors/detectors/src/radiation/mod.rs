@@ -25,6 +25,7 @@
 
 mod background;
 mod scan;
+pub mod spectral;
 
 use portcullis_domain::evidence::{Ability, ThreatFamily, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};

@@ -11,8 +11,8 @@ use super::drift::{self, Drift};
 use super::founding::{self, Founding};
 use super::limit::{self, Limit};
 use super::measure::{Judged, Measure, measure};
+use crate::estimate::{Estimate, Share};
 use crate::policy::{Claims, Labelled, LearnOptions, judge, naive};
-use crate::rate::{Rate, Share};
 use crate::world::{Container, Stratified, World};
 
 /// Containers that the naive policy is set and judged by, at most: enough for a tenth of a point.
@@ -78,7 +78,7 @@ pub struct FusionReport {
     /// What the plain sum did, that takes the sensors for independent, with thresholds for the same budgets.
     pub naive: Measure,
     /// The fewest misses that are possible at the policy's needless rates, on the same containers.
-    pub bayes_limit_missed: Rate,
+    pub bayes_limit_missed: Estimate,
     /// Of each family that occurs.
     pub by_family: BTreeMap<&'static str, FamilyMeasure>,
     /// Beside the figures that the system was founded on.
@@ -93,9 +93,9 @@ pub struct FamilyMeasure {
     /// Containers drawn with it.
     pub containers: u64,
     /// Of those, released.
-    pub missed: Rate,
+    pub missed: Estimate,
     /// Of those, sent to Exam.
-    pub examined: Rate,
+    pub examined: Estimate,
 }
 
 /// Evaluates a policy. `progress` is told how many containers are done, of how many.
@@ -202,8 +202,8 @@ fn by_family(judged: &[Judged]) -> BTreeMap<&'static str, FamilyMeasure> {
             }
             let measure = FamilyMeasure {
                 containers,
-                missed: missed.rate(),
-                examined: examined.rate(),
+                missed: missed.estimate(),
+                examined: examined.estimate(),
             };
             (containers > 0).then_some((family.as_str(), measure))
         })

@@ -6,7 +6,7 @@ use portcullis_domain::evidence::ThreatFamily;
 
 use super::ranking::steps;
 use crate::binormal::Correlation;
-use crate::rate::{Rate, Share};
+use crate::estimate::{Estimate, Share};
 use crate::world::{Container, Look, World};
 
 /// The likelihood ratio of a threat, with the true dependence, drift and habits of shielding of a world.
@@ -104,7 +104,7 @@ impl Seen {
 }
 
 /// Missed at a needless rate, from ln likelihood ratio, whether it is a threat, and weight of each container.
-pub(super) fn missed(ratios: &[(f64, bool, f64)], needless: f64) -> Rate {
+pub(super) fn missed(ratios: &[(f64, bool, f64)], needless: f64) -> Estimate {
     let innocent: f64 = ratios.iter().filter(|one| !one.1).map(|one| one.2).sum();
     let mut left = needless * innocent;
     let mut threshold = f64::INFINITY;
@@ -119,5 +119,5 @@ pub(super) fn missed(ratios: &[(f64, bool, f64)], needless: f64) -> Rate {
     for (ratio, _, weight) in ratios.iter().filter(|one| one.1) {
         missed.add(*ratio < threshold, *weight);
     }
-    missed.rate()
+    missed.estimate()
 }

@@ -6,8 +6,8 @@ use portcullis_domain::policy::{Policy, Tier};
 use serde::Serialize;
 
 use super::ranking::{auc, ece};
+use crate::estimate::{Estimate, Share, Tally};
 use crate::policy::{Claims, highest};
-use crate::rate::{Rate, Share, Tally};
 
 /// What is kept of one verdict.
 #[derive(Debug, Clone, Copy)]
@@ -67,28 +67,28 @@ pub struct LaneMinutes {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
     /// Threats that were released, of all threats.
-    pub missed: Rate,
+    pub missed: Estimate,
     /// Innocent containers that were reviewed, of all innocent ones; those that could not be seen are among them.
-    pub needless_review: Rate,
+    pub needless_review: Estimate,
     /// Innocent containers that were examined, of all innocent ones.
-    pub needless_exam: Rate,
+    pub needless_exam: Estimate,
     /// `missed` as the policy claims it.
-    pub claimed_missed: Rate,
+    pub claimed_missed: Estimate,
     /// `needless_review` and `needless_exam` together as the policy claims them.
-    pub claimed_needless: Rate,
+    pub claimed_needless: Estimate,
     /// Innocent containers held because something required was not there or could not see, of all innocent ones: a part of
     /// the needless ones that no threshold changes.
-    pub unseen: Rate,
+    pub unseen: Estimate,
     /// Area under the curve of the highest score.
-    pub auc: Rate,
+    pub auc: Estimate,
     /// Expected calibration error of the probability of a threat.
     pub ece: f64,
     /// Time in the lane.
     pub lane_minutes: LaneMinutes,
     /// Containers whose pass was stopped early, of all.
-    pub stopped_early: Rate,
+    pub stopped_early: Estimate,
     /// Threats among the containers held.
-    pub ppv: Rate,
+    pub ppv: Estimate,
 }
 
 /// Without claims from its calibration, a policy claims what its table says of these containers.
@@ -107,25 +107,25 @@ pub(super) fn measure(judged: &[Judged], claims: Option<&Claims>) -> Measure {
         None => by_table(judged),
     };
     Measure {
-        missed: tally.missed.rate(),
-        needless_review: tally.needless_review.rate(),
-        needless_exam: tally.needless_exam.rate(),
+        missed: tally.missed.estimate(),
+        needless_review: tally.needless_review.estimate(),
+        needless_exam: tally.needless_exam.estimate(),
         claimed_missed,
         claimed_needless,
-        unseen: unseen.rate(),
+        unseen: unseen.estimate(),
         auc: auc(judged),
         ece: ece(judged),
         lane_minutes: lane_minutes(judged),
-        stopped_early: stopped.rate(),
-        ppv: tally.ppv.rate(),
+        stopped_early: stopped.estimate(),
+        ppv: tally.ppv.estimate(),
     }
 }
 
 /// Rates of exclusive events. Their errors are nearly independent, so half-widths add in squares.
-pub(super) fn sum(a: Rate, b: Rate) -> Rate {
+pub(super) fn sum(a: Estimate, b: Estimate) -> Estimate {
     let value = a.value + b.value;
     let root = |x: f64, y: f64| libm::sqrt(x * x + y * y);
-    Rate {
+    Estimate {
         value,
         low: (value - root(a.value - a.low, b.value - b.low)).max(0.0),
         high: (value + root(a.high - a.value, b.high - b.value)).min(1.0),
@@ -133,14 +133,14 @@ pub(super) fn sum(a: Rate, b: Rate) -> Rate {
 }
 
 /// Expected shares by the table's probabilities, without a look at the truth.
-fn by_table(judged: &[Judged]) -> (Rate, Rate) {
+fn by_table(judged: &[Judged]) -> (Estimate, Estimate) {
     let (mut missed, mut needless) = (Share::default(), Share::default());
     for one in judged {
         let p = f64::from(one.ppm) / 1_000_000.0;
         missed.add(one.tier == Tier::Release, one.weight * p);
         needless.add(one.tier != Tier::Release, one.weight * (1.0 - p));
     }
-    (missed.rate(), needless.rate())
+    (missed.estimate(), needless.estimate())
 }
 
 fn lane_minutes(judged: &[Judged]) -> LaneMinutes {

@@ -1,7 +1,7 @@
 //! How well a score ranks and how honest its probability is, on weighted samples.
 
 use super::measure::Judged;
-use crate::rate::Rate;
+use crate::estimate::Estimate;
 
 /// z(0.975): two-sided 95 %.
 const Z: f64 = 1.959_963_984_540_054;
@@ -22,7 +22,7 @@ pub(super) fn steps(scores: impl Iterator<Item = (f64, bool, f64)>) -> Vec<(f64,
 
 /// Area under the curve of detection over false positives, ties counted half. Interval after Hanley and McNeil (1982), with
 /// as many threats and innocent containers as the weighted ones are worth.
-pub(super) fn auc(judged: &[Judged]) -> Rate {
+pub(super) fn auc(judged: &[Judged]) -> Estimate {
     let steps = steps(
         judged
             .iter()
@@ -37,7 +37,7 @@ pub(super) fn auc(judged: &[Judged]) -> Rate {
         area += caught * (below + needless / 2.0);
     }
     if threats <= 0.0 || innocent <= 0.0 {
-        return Rate {
+        return Estimate {
             value: 0.5,
             low: 0.0,
             high: 1.0,
@@ -58,7 +58,7 @@ pub(super) fn auc(judged: &[Judged]) -> Rate {
     let (q1, q2) = (a / (2.0 - a), 2.0 * a * a / (1.0 + a));
     let variance = (a * (1.0 - a) + (n - 1.0) * (q1 - a * a) + (m - 1.0) * (q2 - a * a)) / (n * m);
     let half = Z * libm::sqrt(variance.max(0.0));
-    Rate {
+    Estimate {
         value: a,
         low: (a - half).max(0.0),
         high: (a + half).min(1.0),

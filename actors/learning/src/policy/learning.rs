@@ -8,8 +8,8 @@ use super::report::LearnReport;
 use super::scoring::{Scored, judge, never, score};
 use super::thresholds::{Thresholds, spend};
 use super::{Claims, Labelled, LearnError, LearnOptions, Learned, calibration, coefficients, stopping};
+use crate::estimate::{Share, Tally};
 use crate::noise::Noise;
-use crate::rate::{Share, Tally};
 
 /// Steps that progress is reported in.
 const STEPS: u64 = 5;
@@ -150,9 +150,9 @@ pub(super) fn claim(policy: &Policy, samples: &[&Labelled], alpha: f64) -> (Clai
         }
     }
     let claims = Claims {
-        missed: tally.missed.rate(),
-        needless_review: tally.needless_review.rate(),
-        needless_exam: tally.needless_exam.rate(),
+        missed: tally.missed.estimate(),
+        needless_review: tally.needless_review.estimate(),
+        needless_exam: tally.needless_exam.estimate(),
     };
     let guarantees = counts.map(|(positives, missed)| Guarantee::new(positives, missed, alpha));
     (claims, guarantees.to_vec())

@@ -21,7 +21,7 @@ use portcullis_domain::manifest::Manifest;
 use portcullis_domain::policy::Policy;
 use serde::Serialize;
 
-use crate::rate::Rate;
+use crate::estimate::Estimate;
 use crate::world::{Stratified, World};
 
 pub use guarantee::Guarantee;
@@ -93,11 +93,11 @@ impl Default for LearnOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Claims {
     /// Share of threats released.
-    pub missed: Rate,
+    pub missed: Estimate,
     /// Share of innocent containers reviewed.
-    pub needless_review: Rate,
+    pub needless_review: Estimate,
     /// Share of innocent containers examined.
-    pub needless_exam: Rate,
+    pub needless_exam: Estimate,
 }
 
 /// A policy and what is known about it.

@@ -4,7 +4,7 @@ use portcullis_domain::policy::{Policy, Tier};
 
 use super::Labelled;
 use super::scoring::{judge, never};
-use crate::rate::Share;
+use crate::estimate::Share;
 
 /// Margins are sought in steps of half a deciban, up to 50 decibans; beyond, the pass is not stopped.
 const STEP: i32 = 500;

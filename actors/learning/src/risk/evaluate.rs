@@ -6,9 +6,10 @@ use std::time::Instant;
 use portcullis_detectors::risk::{RiskModel, Score};
 use serde::Serialize;
 
-use super::measures::{Estimate, Interval, area_under_curve, bootstrap, brier, calibration_error, share};
+use super::measures::{Interval, area_under_curve, bootstrap, brier, calibration_error};
 use super::records::Record;
 use super::train::{TrainError, TrainOptions, train, train_with};
+use crate::Estimate;
 
 /// The shares of all declarations that are reviewed, in percent.
 const REVIEWED: [usize; 4] = [1, 2, 5, 10];
@@ -92,6 +93,7 @@ pub fn measure(model: &RiskModel, test: &[Record], fit_s: f64, seed: u64) -> Ris
     };
     let fraud_count = frauds.iter().filter(|fraud| **fraud).count();
     let critical_count = test.iter().filter(|record| record.critical).count();
+    let share = |hits: usize, all: usize| Estimate::of(hits as u64, all as u64);
     let hits = |top: &[Ranked<'_>]| top.iter().filter(|(_, record)| record.fraud).count();
     let criticals = |top: &[Ranked<'_>]| top.iter().filter(|(_, record)| record.critical).count();
     RiskReport {

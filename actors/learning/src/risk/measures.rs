@@ -4,6 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use serde::Serialize;
 
+use crate::Estimate;
+
 /// Two-sided 95 % of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -13,17 +15,6 @@ const RESAMPLES: usize = 200;
 /// Bins of equal width in which claimed and observed shares are compared.
 const BINS: usize = 10;
 
-/// A figure with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Estimate {
-    /// The figure; 0 if there was nothing to count.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
-
 /// The ends of a 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
@@ -31,26 +22,6 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-}
-
-/// A share with Wilson's interval (Wilson 1927). Nothing counted says nothing: 0 to 1.
-pub(super) fn share(hits: usize, all: usize) -> Estimate {
-    if all == 0 {
-        return Estimate {
-            value: 0.0,
-            low: 0.0,
-            high: 1.0,
-        };
-    }
-    let (n, p) = (all as f64, hits as f64 / all as f64);
-    let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * libm::sqrt(p * (1.0 - p) / n + Z * Z / (4.0 * n * n));
-    Estimate {
-        value: p,
-        // At shares of 0 and 1 an end falls on the share itself, but for rounding.
-        low: (centre - half).clamp(0.0, p),
-        high: (centre + half).clamp(p, 1.0),
-    }
 }
 
 /// The area under the curve of hits against false alarms, with the interval of DeLong (1988). Ties count half.
@@ -158,14 +129,14 @@ mod tests {
 
     #[test]
     fn shares_have_the_intervals_of_wilson() {
-        let found = share(8, 10);
+        let found = Estimate::of(8, 10);
         near(found.value, 0.8);
         near(found.low, 0.4902);
         near(found.high, 0.9433);
-        let none = share(0, 100);
+        let none = Estimate::of(0, 100);
         near(none.low, 0.0);
         near(none.high, 0.0370);
-        assert_eq!(share(0, 0).high, 1.0);
+        assert_eq!(Estimate::of(0, 0).high, 1.0);
     }
 
     #[test]

@@ -17,6 +17,6 @@ mod records;
 mod train;
 
 pub use evaluate::{CriticalReport, RiskReport, evaluate, measure};
-pub use measures::{Estimate, Interval};
+pub use measures::Interval;
 pub use records::{COLUMNS, Record, RecordsError, read_records, records_from};
 pub use train::{TrainError, TrainOptions, train, train_with};

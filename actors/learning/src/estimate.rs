@@ -1,4 +1,4 @@
-//! Shares of weighted samples, with how well they are known.
+//! Figures with how well they are known, and shares of weighted samples.
 
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::policy::Tier;
@@ -7,10 +7,10 @@ use serde::Serialize;
 /// z(0.975): two-sided 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A share between 0 and 1, with its 95 % interval.
+/// A figure with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Rate {
-    /// The share.
+pub struct Estimate {
+    /// The figure; 0 if there was nothing to count.
     pub value: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -18,7 +18,32 @@ pub struct Rate {
     pub high: f64,
 }
 
-impl Rate {
+impl Estimate {
+    /// A share of `hits` in `trials`, with Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209). Without trials anything between
+    /// 0 and 1 is possible.
+    pub fn of(hits: u64, trials: u64) -> Self {
+        Self::wilson(hits as f64 / (trials as f64).max(1.0), trials as f64)
+    }
+
+    fn wilson(share: f64, trials: f64) -> Self {
+        if trials <= 0.0 {
+            return Self {
+                value: 0.0,
+                low: 0.0,
+                high: 1.0,
+            };
+        }
+        let z2 = Z * Z / trials;
+        let middle = (share + z2 / 2.0) / (1.0 + z2);
+        let half = libm::sqrt(share * (1.0 - share) * z2 + z2 * z2 / 4.0) / (1.0 + z2);
+        Self {
+            value: share,
+            // At shares of 0 and 1 an end falls on the share itself, but for rounding.
+            low: (middle - half).clamp(0.0, share),
+            high: (middle + half).clamp(share, 1.0),
+        }
+    }
+
     /// Whether two rates can be the same: either lies in the other's interval.
     pub fn agrees_with(&self, other: &Self) -> bool {
         (self.low..=self.high).contains(&other.value) || (other.low..=other.high).contains(&self.value)
@@ -44,25 +69,11 @@ impl Share {
         if self.all > 0.0 { self.hits / self.all } else { 0.0 }
     }
 
-    /// Wilson's interval, with as many trials as unweighted ones would know as much (Kish: (sum w)^2 / sum w^2). With no
-    /// trials anything between 0 and 1 is possible.
-    pub(crate) fn rate(&self) -> Rate {
-        if self.all <= 0.0 {
-            return Rate {
-                value: 0.0,
-                low: 0.0,
-                high: 1.0,
-            };
-        }
-        let n = self.all * self.all / self.squares;
-        let p = self.value();
-        let z2 = Z * Z / n;
-        let middle = (p + z2 / 2.0) / (1.0 + z2);
-        let half = libm::sqrt(p * (1.0 - p) * z2 + z2 * z2 / 4.0) / (1.0 + z2);
-        Rate {
-            value: p,
-            low: (middle - half).max(0.0).min(p),
-            high: (middle + half).min(1.0).max(p),
+    /// Wilson's interval, with as many trials as unweighted ones would know as much (Kish: (sum w)^2 / sum w^2).
+    pub(crate) fn estimate(&self) -> Estimate {
+        match self.all > 0.0 {
+            true => Estimate::wilson(self.value(), self.all * self.all / self.squares),
+            false => Estimate::wilson(0.0, 0.0),
         }
     }
 }
@@ -102,11 +113,11 @@ mod tests {
             even.add(trial < 10, 2.0);
             uneven.add(trial < 10, if trial % 10 == 0 { 9.1 } else { 0.1 });
         }
-        let rate = even.rate();
+        let rate = even.estimate();
         // Wilson, 10 of 100: 0.0552 to 0.1744.
         assert_eq!(format!("{:.4} {:.4}", rate.low, rate.high), "0.0552 0.1744");
-        let wider = uneven.rate();
+        let wider = uneven.estimate();
         assert!(wider.high - wider.low > 2.0 * (rate.high - rate.low));
-        assert_eq!(Share::default().rate().high, 1.0);
+        assert_eq!(Share::default().estimate().high, 1.0);
     }
 }
