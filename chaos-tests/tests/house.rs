@@ -46,6 +46,7 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
             "portcullis-consensus",
             "portcullis-detectors",
             "portcullis-domain",
+            "portcullis-learning",
             "portcullis-proto",
             "portcullis-simulator",
             "portcullis-wire",

@@ -18,6 +18,7 @@ mod node_config;
 mod origin;
 mod overlay;
 mod peer_address;
+mod policy_file;
 mod reference;
 mod schema;
 mod shape;
@@ -34,5 +35,6 @@ pub use node_config::{
 pub use origin::{Origin, Setting};
 pub use overlay::{OTHER_VARIABLES, environment};
 pub use peer_address::PeerAddress;
+pub use policy_file::{PolicyFile, PolicyFileError, policy_from_toml, policy_to_toml};
 pub use reference::reference;
 pub use shape::to_toml;

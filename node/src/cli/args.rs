@@ -9,6 +9,7 @@ use portcullis_domain::id::{ClusterId, LaneId, NodeId};
 
 use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
+use super::learning::{EvaluateCommand, PolicyCommand, RiskCommand};
 use super::span::parse_span;
 
 const EXAMPLES: &str = "\
@@ -19,6 +20,7 @@ Examples:
   portcullis inspection show MSKU1234565         one case, with its sum
   portcullis events tail -o json | jq .kind      what happens, as it happens
   portcullis announce --declaration FILE         announce from a declaration
+  portcullis evaluate fusion --world FILE        how good a policy is in a world
   portcullis errors                              what each reason means
 
 Data goes to stdout, everything else to stderr. Exit codes:
@@ -166,6 +168,15 @@ pub enum ClientCommand {
     /// The decision log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// How good fusion, manifest risk and radiation evidence are, measured where the truth is known.
+    #[command(subcommand)]
+    Evaluate(EvaluateCommand),
+    /// Fusion policies: learn, show, compare.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Manifest risk models.
+    #[command(subcommand)]
+    Risk(RiskCommand),
     /// Announce containers, from a declaration or by hand.
     Announce(AnnounceArgs),
     /// The configuration of a node.

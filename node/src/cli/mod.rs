@@ -19,6 +19,7 @@ mod fault_spec;
 mod inspection;
 mod json;
 mod lane;
+mod learning;
 mod log;
 mod members;
 mod output;
@@ -45,6 +46,10 @@ pub use bench::{
 };
 pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
+pub use learning::{
+    EvaluateCommand, EvaluateFusionArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyCommand, PolicyLearnArgs,
+    RiskCommand,
+};
 
 use client::Cluster;
 use failure::Failure;
@@ -116,6 +121,9 @@ async fn run(global: &Global, command: ClientCommand) -> Result<Exit, Failure> {
             cluster_id,
         }) => return backup::restore(output, from, data_dir, *node_id, address, *cluster_id),
         ClientCommand::Errors(args) => return reasons::list(output, args.code.as_deref()),
+        ClientCommand::Evaluate(command) => return learning::evaluate(output, command),
+        ClientCommand::Policy(command) => return learning::policy(output, command),
+        ClientCommand::Risk(command) => return learning::risk(output, command),
         _ => {}
     }
     let cluster = &Cluster::new(global)?;
@@ -127,7 +135,11 @@ async fn run(global: &Global, command: ClientCommand) -> Result<Exit, Failure> {
         ClientCommand::Log(LogCommand::Head) => log::head(cluster, output).await,
         ClientCommand::Log(LogCommand::Entry { entry }) => log::entry(cluster, output, entry).await,
         ClientCommand::Announce(args) => announce::announce(cluster, output, args).await,
-        ClientCommand::Config(_) | ClientCommand::Errors(_) => Ok(Exit::Ok),
+        ClientCommand::Config(_)
+        | ClientCommand::Errors(_)
+        | ClientCommand::Evaluate(_)
+        | ClientCommand::Policy(_)
+        | ClientCommand::Risk(_) => Ok(Exit::Ok),
     }
 }
 

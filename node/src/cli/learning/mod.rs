@@ -1,0 +1,156 @@
+//! Commands that learn from labelled data and say how good what was learned is. They ask no cluster.
+
+mod evaluate;
+mod figures;
+mod policy;
+mod risk;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::failure::{Exit, Failure};
+use super::output::Output;
+
+/// `portcullis evaluate`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum EvaluateCommand {
+    /// A policy in a world of sensors: what it misses, what it bothers people with, and whether its claims are true.
+    Fusion(EvaluateFusionArgs),
+    /// A manifest risk model, fitted to earlier declarations, on later ones.
+    Risk(EvaluateRiskArgs),
+    /// What radiation spectra of a few seconds tell about what is inside.
+    Radiation(EvaluateRadiationArgs),
+}
+
+/// `portcullis evaluate fusion`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateFusionArgs {
+    /// The world, TOML; cluster-config/worlds has examples.
+    #[arg(long, value_name = "FILE")]
+    pub world: PathBuf,
+    /// How many containers are drawn.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub containers: u64,
+    /// What they are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The policy, TOML; by default one that is learned in the same world, from other containers.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// `portcullis evaluate risk`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateRiskArgs {
+    /// Declarations with outcomes that the model is fitted to, CSV in time order.
+    #[arg(long, value_name = "CSV")]
+    pub train: PathBuf,
+    /// Later declarations that it is measured on.
+    #[arg(long, value_name = "CSV")]
+    pub test: PathBuf,
+    /// Declarations between the two to choose the model with; by default the last part of those it is fitted to.
+    #[arg(long, value_name = "CSV")]
+    pub valid: Option<PathBuf>,
+    /// What random choices are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `portcullis evaluate radiation`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateRadiationArgs {
+    /// Spectra of known sources, CSV: name, live_time_s, and counts by channel.
+    #[arg(long, value_name = "CSV")]
+    pub spectra: PathBuf,
+    /// Length of a look, seconds.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Looks at each source.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub trials: u32,
+    /// What the counts are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `portcullis policy`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PolicyCommand {
+    /// Learn a policy from a world.
+    Learn(PolicyLearnArgs),
+    /// Show what a policy file says, and its digest.
+    Show {
+        /// The policy, TOML.
+        file: PathBuf,
+    },
+    /// Show what differs between two policies.
+    Diff {
+        /// The one.
+        old: PathBuf,
+        /// The other.
+        new: PathBuf,
+    },
+}
+
+/// `portcullis policy learn`.
+#[derive(Debug, Clone, Args)]
+pub struct PolicyLearnArgs {
+    /// The world to draw labelled containers from, TOML; cluster-config/worlds has examples.
+    #[arg(long, value_name = "FILE")]
+    pub world: PathBuf,
+    /// How many containers are drawn.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub containers: u64,
+    /// Innocent containers that may be reviewed, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+    pub review: f64,
+    /// Innocent containers that may be examined, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
+    pub exam: f64,
+    /// Where the policy goes; by default to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// What random choices are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+/// `portcullis risk`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RiskCommand {
+    /// Fit a manifest risk model to declarations with outcomes.
+    Train {
+        /// The declarations, CSV in time order.
+        #[arg(long, value_name = "CSV")]
+        train: PathBuf,
+        /// Where the model goes.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// What random choices are drawn from.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+    },
+}
+
+pub(super) fn evaluate(output: &mut Output, command: &EvaluateCommand) -> Result<Exit, Failure> {
+    match command {
+        EvaluateCommand::Fusion(args) => evaluate::fusion(output, args),
+        EvaluateCommand::Risk(args) => evaluate::risk(output, args),
+        EvaluateCommand::Radiation(args) => evaluate::radiation(output, args),
+    }
+}
+
+pub(super) fn policy(output: &mut Output, command: &PolicyCommand) -> Result<Exit, Failure> {
+    match command {
+        PolicyCommand::Learn(args) => policy::learn(output, args),
+        PolicyCommand::Show { file } => policy::show(output, file),
+        PolicyCommand::Diff { old, new } => policy::diff(output, old, new),
+    }
+}
+
+pub(super) fn risk(output: &mut Output, command: &RiskCommand) -> Result<Exit, Failure> {
+    match command {
+        RiskCommand::Train { train, to, seed } => risk::train(output, train, to, *seed),
+    }
+}
