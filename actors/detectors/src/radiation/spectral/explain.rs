@@ -2,7 +2,7 @@
 //!
 //! Every explanation is weighed under both hypotheses: how often harmless containers carry what it names, and how often
 //! containers with material out of control do. Half of all such material is taken to be hidden, so nothing seen weighs a
-//! little against it and never much. The likelihoods are at their maxima, for which each nuclide pays [`OCCAM`]; where the
+//! little against it and never much. The likelihoods are at their maxima, for which each nuclide pays three units; where the
 //! best explanation leaves a misfit, all differences are divided by it (quasi-likelihood: Burnham and Anderson, Model
 //! Selection and Multimodel Inference, 2002, ch. 2.5).
 
