@@ -24,7 +24,7 @@ pub const COLUMNS: [&str; 22] = [
     "HS6 Code",
     "Country of Departure",
     "Country of Origin",
-    "Tax Estimate",
+    "Tax Rate",
     "Tax Type",
     "Country of Origin Indicator",
     "Net Mass",
@@ -300,7 +300,7 @@ mod tests {
         );
         assert!(message(&file(&[&ROW.replace(",1,2", ",1,3")])).contains("line 2, column \"Critical Fraud\""));
         assert!(message(&file(&[&ROW.replace("2020-01-01", "1.1.2020")])).contains("column \"Date\""));
-        assert!(message(&file(&[&ROW.replace("0.5,", "-1,")])).contains("column \"Tax Estimate\""));
+        assert!(message(&file(&[&ROW.replace("0.5,", "-1,")])).contains("column \"Tax Rate\""));
         assert!(message(&file(&[&ROW.replace("0.0,", "NaN,")])).contains("column \"Net Mass\""));
     }
 
