@@ -5,7 +5,7 @@ use portcullis_domain::policy::Tier;
 use serde::Serialize;
 
 /// z(0.975): two-sided 95 %.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// A figure with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -3,6 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+/// Above this mean the normal distribution stands in for Poisson's.
+const NORMAL_ABOVE: f64 = 200.0;
+
 /// A stream of random values.
 #[derive(Debug, Clone)]
 pub(crate) struct Noise {
@@ -43,6 +46,41 @@ impl Noise {
                 self.spare = Some(y * factor);
                 return x * factor;
             }
+        }
+    }
+
+    /// A Poisson count of this mean: by inversion, or by the normal distribution where it is as good.
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
+        if mean > NORMAL_ABOVE {
+            return libm::round(mean + self.normal() * libm::sqrt(mean)).max(0.0);
+        }
+        let (mut count, mut term, dice) = (0.0, libm::exp(-mean), self.unit());
+        let mut sum = term;
+        while sum < dice && term > 1e-300 {
+            count += 1.0;
+            term *= mean / count;
+            sum += term;
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_the_mean_and_the_variance_of_a_poisson_distribution() {
+        for mean in [0.0, 0.3, 12.0, 180.0, 900.0] {
+            let mut noise = Noise::new(5, 1);
+            let counts: Vec<f64> = (0..20_000).map(|_| noise.poisson(mean)).collect();
+            let average = counts.iter().sum::<f64>() / 20_000.0;
+            let variance = counts.iter().map(|count| (count - average).powi(2)).sum::<f64>() / 20_000.0;
+            assert!(
+                (average - mean).abs() <= 5.0 * (mean / 20_000.0).sqrt(),
+                "{mean}: {average}"
+            );
+            assert!((variance - mean).abs() <= 0.06 * mean + 1e-9, "{mean}: {variance}");
         }
     }
 }

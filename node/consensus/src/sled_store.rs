@@ -15,7 +15,7 @@ use crate::state_store::{CHECKPOINT, Checkpoint, INDEXED, StateBatch, StateStore
 const FORMAT: u32 = 2;
 /// Name of the tree of a version, up to the number.
 const TREE: &str = "state-";
-/// Memory for pages, bytes; sled uses several times as much. Four times as much made nothing faster.
+/// Memory for pages, bytes; sled uses many times as much.
 const CACHE: u64 = 8 << 20;
 /// How long opening waits for a store that is in use.
 const LOCKED: Duration = Duration::from_secs(5);

@@ -10,19 +10,20 @@ const BACKGROUND_CPS: f64 = 2_000.0;
 const NEUTRON_CPS: f64 = 2.0;
 
 /// A small generator for reproducible passes (Steele, Lea, Flood 2014: SplitMix).
-struct Noise(u64);
+pub(super) struct Noise(pub(super) u64);
 
 impl Noise {
-    fn unit(&mut self) -> f64 {
+    /// Between 0 and 1, and neither.
+    pub(super) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        (((bits ^ (bits >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// Poisson by inversion for small means, by the normal approximation for large ones.
-    fn poisson(&mut self, mean: f64) -> u64 {
+    pub(super) fn poisson(&mut self, mean: f64) -> u64 {
         if mean > 50.0 {
             let gauss = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
             return (mean + gauss * mean.sqrt()).round().max(0.0) as u64;

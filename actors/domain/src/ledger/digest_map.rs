@@ -189,7 +189,7 @@ impl<V: Canonical + Clone, const LEAF: usize> Canonical for DigestMap<V, LEAF> {
     fn take(from: &mut Reader<'_>) -> Result<Self, CodecError> {
         let len = u32::take(from)? as usize;
         // Not more than the bytes can hold.
-        let mut pairs: Vec<(Key, V)> = Vec::with_capacity(len.min(from.remaining() / size_of::<Key>()));
+        let mut pairs: Vec<(Key, V)> = Vec::with_capacity(len.min(from.remaining() / size_of::<(Key, V)>()));
         for _ in 0..len {
             let key = from.array("map of digests")?;
             if pairs.last().is_some_and(|(last, _)| *last >= key) {

@@ -1,10 +1,8 @@
 //! How well a score ranks and how honest its probability is, on weighted samples.
 
 use super::measure::Judged;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Z};
 
-/// z(0.975): two-sided 95 %.
-const Z: f64 = 1.959_963_984_540_054;
 /// Groups for the calibration error, each with the same number of containers.
 const GROUPS: usize = 20;
 

@@ -5,7 +5,6 @@
 //! from one set of resampled backgrounds and the false-alarm rate from another. Templates are not fitted to the table, so
 //! all of it is a test.
 
-mod draw;
 pub mod spectra;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::Estimate;
-use draw::Draw;
+use crate::noise::Noise;
 use spectra::{BACKGROUND, ReferenceSpectrum, SpectraError};
 
 /// How to evaluate.
@@ -186,8 +185,8 @@ pub fn evaluate(
         .find(|spectrum| spectrum.name == BACKGROUND)
         .ok_or(SpectraError::Missing { what: BACKGROUND })?;
     let templates = templates_of(&detector);
-    let mut draw = Draw::new(settings.seed, 0);
-    let slice = drawn(templates, settings, empty, settings.background_seconds, &mut draw)?;
+    let mut noise = Noise::new(settings.seed, 0);
+    let slice = drawn(templates, settings, empty, settings.background_seconds, &mut noise)?;
     let background = SpectralBackground::of(slice, None, Origin::Measured).ok_or_else(|| RadiationError::Row {
         name: BACKGROUND.to_owned(),
         why: "it has no counts".to_owned(),
@@ -210,8 +209,8 @@ pub fn evaluate(
             Some(class) => tallies.entry(class.as_str()).or_default(),
             None => &mut outside,
         };
-        let mut draw = Draw::new(settings.seed, 2 + index as u64);
-        reports.push(bench.spectrum(spectrum, empty, threshold, tally, &mut draw)?);
+        let mut noise = Noise::new(settings.seed, 2 + index as u64);
+        reports.push(bench.spectrum(spectrum, empty, threshold, tally, &mut noise)?);
         progress(index as u64 + 2, of);
     }
     let (mut hits, mut passes) = (0, 0);
@@ -269,10 +268,10 @@ impl Bench<'_> {
 
     /// The evidence that the asked share of empty passes exceeds.
     fn threshold(&self, empty: &ReferenceSpectrum) -> Result<f64, RadiationError> {
-        let mut draw = Draw::new(self.settings.seed, 1);
+        let mut noise = Noise::new(self.settings.seed, 1);
         let mut evidence = Vec::new();
         for _ in 0..self.empty_passes() {
-            evidence.push(self.pass(empty, &mut draw)?.evidence);
+            evidence.push(self.pass(empty, &mut noise)?.evidence);
         }
         evidence.sort_by(f64::total_cmp);
         let above = (self.settings.false_alarm_rate * evidence.len() as f64) as usize;
@@ -280,8 +279,8 @@ impl Bench<'_> {
         Ok(evidence.get(at).copied().unwrap_or(0.0))
     }
 
-    fn pass(&self, spectrum: &ReferenceSpectrum, draw: &mut Draw) -> Result<Explanation, RadiationError> {
-        let slice = drawn(self.templates, self.settings, spectrum, self.settings.seconds, draw)?;
+    fn pass(&self, spectrum: &ReferenceSpectrum, noise: &mut Noise) -> Result<Explanation, RadiationError> {
+        let slice = drawn(self.templates, self.settings, spectrum, self.settings.seconds, noise)?;
         let (expected, variance) = self.background.expected(&slice);
         let bins = self.background.common(&slice);
         let observation = Observation::new(self.templates, bins, &slice.counts, &expected, &variance);
@@ -294,7 +293,7 @@ impl Bench<'_> {
         empty: &ReferenceSpectrum,
         threshold: f64,
         tally: &mut Tally,
-        draw: &mut Draw,
+        noise: &mut Noise,
     ) -> Result<SpectrumReport, RadiationError> {
         let class = spectrum.class();
         let passes = if class == Some(NuclideClass::Background) {
@@ -304,7 +303,7 @@ impl Bench<'_> {
         };
         let (mut detected, mut right, mut named, mut weights) = (0, 0, 0, 0.0);
         for _ in 0..passes {
-            let explanation = self.pass(spectrum, draw)?;
+            let explanation = self.pass(spectrum, noise)?;
             detected += u64::from(explanation.evidence > threshold);
             *tally.called.entry(explanation.class.as_str()).or_default() += 1;
             right += u64::from(Some(explanation.class) == class);
@@ -337,7 +336,7 @@ fn drawn(
     settings: &Settings,
     spectrum: &ReferenceSpectrum,
     seconds: f64,
-    draw: &mut Draw,
+    noise: &mut Noise,
 ) -> Result<Slice, RadiationError> {
     let row = |finding: portcullis_domain::finding::Finding| RadiationError::Row {
         name: spectrum.name.clone(),
@@ -348,7 +347,7 @@ fn drawn(
     let counts: Vec<f64> = spectrum
         .counts
         .iter()
-        .map(|counts| draw.poisson(counts * share))
+        .map(|counts| noise.poisson(counts * share))
         .collect();
     let binned = templates.grid.rebin(&edges, &counts).map_err(row)?;
     Ok(Slice {

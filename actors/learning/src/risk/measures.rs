@@ -4,10 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use serde::Serialize;
 
-use crate::Estimate;
-
-/// Two-sided 95 % of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+use crate::estimate::{Estimate, Z};
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 200;

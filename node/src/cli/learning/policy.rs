@@ -69,12 +69,17 @@ pub(super) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Result<Exit,
                 ("needless reviews", claim("needless_review")),
                 ("needless exams", claim("needless_exam")),
             ]);
+            let left_out = learned.report.requirements_left_out.join("\n");
             let digest = learned.policy.digest().to_string();
             [
                 text_of(&learned.policy, &digest, width),
                 section(
                     "What it claims of itself, from containers that served for nothing else",
                     &claims,
+                ),
+                section(
+                    "Required before, and left out because the world has no such sensor",
+                    &left_out,
                 ),
             ]
             .concat()

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::n42::{self, SampleClass};
+use crate::radiation::tests::Noise;
 use crate::test_data;
 
 const CHANNELS: usize = 1_024;
@@ -46,31 +47,9 @@ fn surroundings(counts: f64) -> Vec<f64> {
     falling.zip(lines).map(|(falling, lines)| falling + lines).collect()
 }
 
-/// Repeatable scatter (Steele, Lea, Flood 2014: SplitMix), Poisson by the sum of exponentials.
-struct Noise(u64);
-
-impl Noise {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((bits ^ (bits >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    fn poisson(&mut self, mean: f64) -> u32 {
-        let (mut count, mut sum) = (0, -self.unit().ln());
-        while sum < mean {
-            count += 1;
-            sum -= self.unit().ln();
-        }
-        count
-    }
-}
-
 fn sample(noise: &mut Noise, seconds: f64, parts: &[&[f64]], neutrons: Option<u64>) -> RadiationSample {
     let counts: Vec<u32> = (0..CHANNELS)
-        .map(|channel| noise.poisson(seconds * parts.iter().map(|part| part[channel]).sum::<f64>()))
+        .map(|channel| noise.poisson(seconds * parts.iter().map(|part| part[channel]).sum::<f64>()) as u32)
         .collect();
     let time_us = (seconds * 1e6) as u64;
     let gamma = DetectorCounts {
