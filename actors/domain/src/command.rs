@@ -97,6 +97,13 @@ pub enum ExternalBody {
         /// Which.
         policy: Digest,
     },
+    /// A policy is put on the shelf, unless it is there, and takes effect for conclusions from now on, in one step.
+    AdoptPolicy {
+        /// All of it.
+        policy: Policy,
+        /// Why, for people; may be empty.
+        reason: String,
+    },
     /// A data folder asks for a node id, or says that its node is reached elsewhere from now on.
     AddNode {
         /// The id it would like; without one the ledger takes a fresh one.
@@ -129,7 +136,7 @@ canonical!(enum ExternalBody {
     1 => Announce(announcement), 2 => Adjudicate { inspection, ruling, reason }, 3 => ReportDeparture { equipment },
     4 => OpenLane { lane }, 5 => CloseLane { lane }, 6 => DefineLane(spec), 7 => AddPolicy(policy),
     8 => ActivatePolicy { policy }, 9 => AddNode { wanted, above, incarnation, address }, 10 => DrainNode { node },
-    11 => UndrainNode { node }, 12 => RemoveNode { node }
+    11 => UndrainNode { node }, 12 => RemoveNode { node }, 13 => AdoptPolicy { policy, reason }
 });
 
 /// A command of an actor. Fenced by epoch, deduplicated by sequence number.

@@ -130,6 +130,13 @@ pub enum Event {
         /// Which.
         policy: Digest,
     },
+    /// A policy was put on the shelf, unless it was there, and took effect.
+    PolicyAdopted {
+        /// All of it.
+        policy: Policy,
+        /// Why, for people; may be empty.
+        reason: String,
+    },
     /// A container was announced.
     Announced {
         /// The inspection that this opened.
@@ -283,6 +290,7 @@ canonical!(enum Event {
     5 => VersionActivated { version },
     10 => LaneDefined { spec }, 11 => LaneOpened { lane }, 12 => LaneClosed { lane },
     13 => PolicyAdded { policy }, 14 => PolicyActivated { policy },
+    15 => PolicyAdopted { policy, reason },
     20 => Announced { inspection, announcement, findings }, 21 => AnnouncedAgain { inspection, equipment, findings },
     22 => Profiled { inspection, evidence, queued }, 23 => Enqueued { inspection },
     24 => Assigned { inspection, lane, claimed }, 25 => PassStarted { inspection, lane, pass },
@@ -319,6 +327,7 @@ impl Event {
             Self::LaneClosed { .. } => "lane_closed",
             Self::PolicyAdded { .. } => "policy_added",
             Self::PolicyActivated { .. } => "policy_activated",
+            Self::PolicyAdopted { .. } => "policy_adopted",
             Self::Announced { .. } => "announced",
             Self::AnnouncedAgain { .. } => "announced_again",
             Self::Profiled { .. } => "profiled",
@@ -393,6 +402,7 @@ impl Event {
             | Self::VersionActivated { .. }
             | Self::PolicyAdded { .. }
             | Self::PolicyActivated { .. }
+            | Self::PolicyAdopted { .. }
             | Self::NodeEnrolled { .. }
             | Self::NodeDrained { .. }
             | Self::NodeUndrained { .. }

@@ -1,11 +1,15 @@
 //! The policy: everything about fusing and deciding that a port may choose, as integers, by digest.
 
+mod check;
+
 use std::fmt;
 
 use crate::codec::{canonical, to_bytes};
 use crate::evidence::{Modality, ThreatFamily};
 use crate::finding::FindingCode;
-use crate::id::{Digest, InvalidId};
+use crate::id::Digest;
+
+pub use check::{InvalidPolicy, NAME_MAX, POINTS_MAX, RULES_MAX};
 
 /// The engine's verdict, worse is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,57 +219,14 @@ impl Policy {
         }
     }
 
-    /// Refuses a policy that contradicts itself.
-    pub fn check(&self) -> Result<(), InvalidId> {
-        let bad = |why: String| Err(InvalidId::new("policy", &self.name, why));
-        if self.algorithm != ALGORITHM {
-            return bad(format!(
-                "algorithm {} is not known; this version knows {ALGORITHM}",
-                self.algorithm
-            ));
-        }
-        for family in ThreatFamily::ALL {
-            let rules: Vec<_> = self.families.iter().filter(|rule| rule.family == family).collect();
-            match rules[..] {
-                [rule]
-                    if [rule.prior, rule.review, rule.exam]
-                        .iter()
-                        .any(|value| value.unsigned_abs() > ODDS_LIMIT) =>
-                {
-                    return bad(format!(
-                        "families.{family}: a value is beyond {ODDS_LIMIT} milli-decibans"
-                    ));
-                }
-                [rule] if rule.review <= rule.exam => {}
-                [_] => return bad(format!("families.{family}: review lies above exam")),
-                _ => return bad(format!("families.{family}: exactly one rule is needed")),
-            }
-        }
-        for modality in Modality::ALL {
-            if self.coefficients.iter().filter(|c| c.modality == modality).count() > 1 {
-                return bad(format!("coefficients.{modality}: named twice"));
-            }
-        }
-        if self.coefficients.iter().any(|c| !(0..=2000).contains(&c.permille)) {
-            return bad("coefficients: each lies between 0 and 2000 permille".to_owned());
-        }
-        if self
-            .required
-            .iter()
-            .any(|requirement| requirement.otherwise == Tier::Release)
-        {
-            return bad("required: what is required and missing cannot lead to release".to_owned());
-        }
-        if !self
-            .calibration
-            .is_sorted_by(|a, b| a.score < b.score && a.ppm <= b.ppm)
-        {
-            return bad("calibration: points must ascend".to_owned());
-        }
-        if self.passes_max == 0 {
-            return bad("passes_max: at least one pass is needed".to_owned());
-        }
-        Ok(())
+    /// The same policy with what belongs to modalities and families in their order, so that it has one digest, however
+    /// somebody listed them.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.coefficients.sort_by_key(|one| one.modality);
+        self.families.sort_by_key(|one| one.family);
+        self.maximum_ages.sort_by_key(|one| one.modality);
+        self
     }
 
     /// The policy a new cluster starts with: priors of the order published for sea ports, thresholds set so that one
@@ -366,11 +327,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_policy_is_consistent() {
-        assert_eq!(Policy::first().check(), Ok(()));
-    }
-
-    #[test]
     fn probabilities_follow_the_table_and_stay_flat_beyond_it() {
         let policy = Policy::first();
         assert_eq!(policy.probability_ppm(i32::MIN), 10);
@@ -380,9 +336,14 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_would_release_without_looking_is_refused() {
-        let mut policy = Policy::first();
-        policy.required[0].otherwise = Tier::Release;
-        assert!(policy.check().is_err());
+    fn the_order_in_which_modalities_are_listed_changes_no_digest() {
+        let first = Policy::first();
+        assert_eq!(first.clone().in_order(), first);
+        let mut other = first.clone();
+        other.coefficients.reverse();
+        other.families.reverse();
+        other.maximum_ages.reverse();
+        assert_ne!(other.digest(), first.digest());
+        assert_eq!(other.in_order().digest(), first.digest());
     }
 }

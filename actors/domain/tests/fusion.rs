@@ -50,14 +50,17 @@ fn policies() -> impl Strategy<Value = Policy> {
             }
         });
     let finding = (select(CODES.to_vec()), tiers()).prop_map(|(code, tier)| FindingRule { code, tier });
-    let age = (modalities(), 0..7200_u32).prop_map(|(modality, seconds)| MaximumAge { modality, seconds });
+    let ages = prop::collection::btree_map(modalities(), 0..7200_u32, 0..3).prop_map(|ages| {
+        let age = |(modality, seconds)| MaximumAge { modality, seconds };
+        ages.into_iter().map(age).collect::<Vec<_>>()
+    });
     (
         prop::array::uniform6(family),
         prop::collection::vec(0..=2000_i32, 8),
         prop::collection::vec(requirement, 0..4),
         prop::collection::vec(finding, 0..3),
-        prop::collection::vec(age, 0..3),
-        (0..8_u32, -2000..20_000_i32, -2000..20_000_i32, 1..4_u32),
+        ages,
+        (0..8_u32, 0..20_000_i32, 0..20_000_i32, 1..4_u32),
     )
         .prop_map(|(families, permilles, required, findings, maximum_ages, stop)| {
             let families = ThreatFamily::ALL.into_iter().zip(families);

@@ -370,6 +370,10 @@ fn events() -> Vec<Event> {
             size: 9,
             root: Digest([0xd0; 32]),
         },
+        Event::PolicyAdopted {
+            policy: policy(),
+            reason: "as learned in March".to_owned(),
+        },
     ]
 }
 
@@ -403,6 +407,7 @@ fn kind_of_event(event: &Event) -> usize {
         Event::NodeUndrained { .. } => 24,
         Event::NodeRemoved { .. } => 25,
         Event::Restored { .. } => 26,
+        Event::PolicyAdopted { .. } => 27,
     }
 }
 
@@ -457,6 +462,10 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         9 => ExternalBody::DrainNode { node: NodeId(2) },
         10 => ExternalBody::UndrainNode { node: NodeId(2) },
         11 => ExternalBody::RemoveNode { node: NodeId(2) },
+        12 => ExternalBody::AdoptPolicy {
+            policy: policy(),
+            reason: "as learned in March".to_owned(),
+        },
         _ => return None,
     };
     let name = match &body {
@@ -472,6 +481,7 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         ExternalBody::DrainNode { .. } => "drain_node",
         ExternalBody::UndrainNode { .. } => "undrain_node",
         ExternalBody::RemoveNode { .. } => "remove_node",
+        ExternalBody::AdoptPolicy { .. } => "adopt_policy",
     };
     Some((name, body))
 }
@@ -803,7 +813,7 @@ fn leaves_of_every_event_have_the_bytes_they_always_had() {
 #[test]
 fn commands_of_every_kind_have_the_bytes_they_always_had() {
     let commands = commands();
-    assert_eq!(commands.len(), 28);
+    assert_eq!(commands.len(), 29);
     compare("commands.hex", &commands);
 }
 

@@ -396,6 +396,7 @@ fn histories_reach_every_stage_and_most_refusals() {
         "announced_again",
         "lane_closed",
         "policy_activated",
+        "policy_adopted",
         "node_down",
     ] {
         assert!(events.contains_key(kind), "no history has {kind}: {events:?}");

@@ -21,6 +21,7 @@ pub const KINDS: &[&str] = &[
     "lane_closed",
     "policy_added",
     "policy_activated",
+    "policy_adopted",
     "announced",
     "announced_again",
     "profiled",

@@ -62,6 +62,9 @@ pub fn event_json(event: &Event) -> Value {
             json!({ "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy) })
         }
         Event::PolicyActivated { policy } => json!({ "policy_sha256": policy.to_string() }),
+        Event::PolicyAdopted { policy, reason } => json!({
+            "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy), "reason": reason,
+        }),
         Event::Announced {
             inspection,
             announcement,

@@ -605,6 +605,10 @@ pub(crate) fn events() -> Vec<Event> {
         Event::PolicyActivated {
             policy: policy.digest(),
         },
+        Event::PolicyAdopted {
+            policy: policy.clone(),
+            reason: "as learned in March".into(),
+        },
         Event::Announced {
             inspection,
             announcement,

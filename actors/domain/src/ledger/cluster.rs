@@ -25,9 +25,7 @@ impl Ledger {
                     format!("this goes on from a backup of cluster {former}"),
                 ));
             }
-            policy
-                .check()
-                .map_err(|error| super::external::invalid("policy", &error))?;
+            policy.check().map_err(super::policies::invalid)?;
             return Decision::event(Event::Founded {
                 cluster: *cluster,
                 policy: policy.clone(),

@@ -26,7 +26,7 @@ impl Ledger {
                 self.version = 1;
                 let digest = policy.digest();
                 self.policies.insert(digest, Arc::new(policy));
-                self.policy = Some(digest);
+                self.activate(spot, digest, actor, String::new());
             }
             Event::NodeUp {
                 node,
@@ -88,7 +88,12 @@ impl Ledger {
             Event::PolicyAdded { policy } => {
                 self.policies.insert(policy.digest(), Arc::new(policy));
             }
-            Event::PolicyActivated { policy } => self.policy = Some(policy),
+            Event::PolicyActivated { policy } => self.activate(spot, policy, actor, String::new()),
+            Event::PolicyAdopted { policy, reason } => {
+                let digest = policy.digest();
+                self.policies.insert(digest, Arc::new(policy));
+                self.activate(spot, digest, actor, reason);
+            }
             Event::Announced {
                 inspection,
                 announcement,

@@ -4,12 +4,11 @@ use super::{Decision, Ledger};
 use crate::command::ExternalBody;
 use crate::event::Event;
 use crate::finding::{Finding, FindingCode};
-use crate::id::{Digest, Incarnation, InspectionNo, InvalidId, LaneId, NodeId, SourceId};
+use crate::id::{Incarnation, InspectionNo, InvalidId, LaneId, NodeId, SourceId};
 use crate::inspection::{Inspection, Ruling, Stage};
 use crate::lane::{Lane, LaneSpec};
 use crate::manifest::{Announcement, FINDINGS_MAX, Party, TEXT_MAX};
 use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
-use crate::policy::Policy;
 use crate::roster::{ADDRESS_MAX, has_left, taken};
 
 impl Ledger {
@@ -56,6 +55,7 @@ impl Ledger {
             ExternalBody::DefineLane(spec) => self.define_lane(spec),
             ExternalBody::AddPolicy(policy) => self.add_policy(policy),
             ExternalBody::ActivatePolicy { policy } => self.activate_policy(policy),
+            ExternalBody::AdoptPolicy { policy, reason } => self.adopt_policy(policy, reason),
             ExternalBody::AddNode {
                 wanted,
                 above,
@@ -261,28 +261,6 @@ impl Ledger {
             }
         }
         Decision::event(Event::LaneDefined { spec })
-    }
-
-    fn add_policy(&self, policy: Policy) -> Result<Decision, Refusal> {
-        policy.check().map_err(|error| invalid("policy", &error))?;
-        if self.policies.contains_key(&policy.digest()) {
-            return Decision::nothing_new(Answer::Done);
-        }
-        Decision::event(Event::PolicyAdded { policy })
-    }
-
-    fn activate_policy(&self, policy: Digest) -> Result<Decision, Refusal> {
-        if !self.policies.contains_key(&policy) {
-            return Err(Refusal::new(
-                RefusalReason::UnknownPolicy,
-                "policy",
-                format!("no policy has the digest {policy}; add it first"),
-            ));
-        }
-        if self.policy == Some(policy) {
-            return Decision::nothing_new(Answer::Done);
-        }
-        Decision::event(Event::PolicyActivated { policy })
     }
 
     /// Personal values live beside the log, where they can be erased.

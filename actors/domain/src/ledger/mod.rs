@@ -13,6 +13,7 @@ mod cluster;
 mod digest_map;
 mod evolve;
 mod external;
+mod policies;
 mod state;
 
 use crate::codec::{canonical, from_bytes};
@@ -23,6 +24,7 @@ use crate::merkle::leaf_hash;
 use crate::outcome::{Answer, Applied, Outcome, Refusal, RefusalReason};
 
 pub use crate::course::NO_SHOW_AGAIN_MS;
+pub use policies::Activation;
 pub use state::{DeviceMark, Ledger};
 
 /// How long answers to external requests are kept at least, milliseconds of log time: from the answer on, or, to an

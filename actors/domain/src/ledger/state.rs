@@ -6,6 +6,7 @@ use imbl::{OrdMap, OrdSet, Vector};
 
 use super::SequenceWindow;
 use super::answers::{Answers, RequestKey, Spent};
+use super::policies::Activation;
 use crate::codec::{Canonical, CodecError, Reader, canonical};
 use crate::equipment::EquipmentId;
 use crate::id::{ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp};
@@ -39,6 +40,8 @@ pub struct Ledger {
     pub(super) fenced: u64,
     pub(super) policies: OrdMap<Digest, Arc<Policy>>,
     pub(super) policy: Option<Digest>,
+    // Of each policy that was ever active, the last one.
+    pub(super) activations: OrdMap<Digest, Activation>,
     // Open ones; closed ones are counted, and found in the decision log.
     pub(super) inspections: OrdMap<InspectionNo, Arc<Inspection>>,
     pub(super) closed: u64,
@@ -62,7 +65,7 @@ pub struct Ledger {
 }
 
 /// Format version of a snapshot.
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 impl Canonical for Ledger {
     fn put(&self, out: &mut Vec<u8>) {
@@ -75,6 +78,7 @@ impl Canonical for Ledger {
         self.fenced.put(out);
         self.policies.put(out);
         self.policy.put(out);
+        self.activations.put(out);
         self.inspections.put(out);
         self.closed.put(out);
         self.personal.put(out);
@@ -107,6 +111,7 @@ impl Canonical for Ledger {
             fenced: Canonical::take(from)?,
             policies: Canonical::take(from)?,
             policy: Canonical::take(from)?,
+            activations: Canonical::take(from)?,
             inspections: Canonical::take(from)?,
             closed: Canonical::take(from)?,
             personal: Canonical::take(from)?,

@@ -571,6 +571,11 @@ impl Driver {
 
     fn change_policy(&mut self, a: u8) {
         let policy = policy(a % 3);
+        if a.is_multiple_of(2) {
+            let reason = format!("because {a}");
+            self.external(1, ExternalBody::AdoptPolicy { policy, reason });
+            return;
+        }
         let digest = policy.digest();
         self.external(1, ExternalBody::AddPolicy(policy));
         self.external(1, ExternalBody::ActivatePolicy { policy: digest });

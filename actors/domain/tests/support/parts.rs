@@ -7,7 +7,7 @@ use portcullis_domain::id::{
 };
 use portcullis_domain::inspection::Inspection;
 use portcullis_domain::lane::Lane;
-use portcullis_domain::ledger::{DeviceMark, Ledger};
+use portcullis_domain::ledger::{Activation, DeviceMark, Ledger};
 use portcullis_domain::manifest::Party;
 use portcullis_domain::merkle::Frontier;
 use portcullis_domain::outcome::Outcome;
@@ -28,6 +28,7 @@ pub(crate) struct Substance {
     log: Frontier,
     policies: OrdMap<Digest, Policy>,
     policy: Option<Digest>,
+    activations: OrdMap<Digest, Activation>,
     inspections: OrdMap<InspectionNo, Inspection>,
     closed: u64,
     lanes: OrdMap<LaneId, Lane>,
@@ -76,6 +77,7 @@ impl Parts {
         let fenced = take(from)?;
         let policies = take(from)?;
         let policy = take(from)?;
+        let activations = take(from)?;
         let inspections = take(from)?;
         let closed = take(from)?;
         let personal = take(from)?;
@@ -97,6 +99,7 @@ impl Parts {
                 log,
                 policies,
                 policy,
+                activations,
                 inspections,
                 closed,
                 lanes,

@@ -297,7 +297,7 @@ impl Story {
                 let version = words.parse("version")?;
                 self.cluster(ClusterCommand::ActivateVersion { version })
             }
-            "activate" | "add" => self.change_policy(&verb, words),
+            "activate" | "add" | "adopt" => self.change_policy(&verb, words),
             "define" => self.define(words),
             "open" | "close" => {
                 words.expect("lane")?;
@@ -761,6 +761,15 @@ impl Story {
         if let Some(samples) = words.option("least_samples") {
             policy.stopping.least_samples = parse(&samples, "number")?;
         }
+        if let Some(prefix) = words.option("of_goods") {
+            let modality = words.option("require").ok_or("of_goods goes with require")?;
+            policy.required.push(Requirement {
+                modality: parse(&modality, "modality")?,
+                scope: Scope::Commodity(prefix),
+                degraded_is_enough: false,
+                otherwise: Tier::Exam,
+            });
+        }
         if let Some(modality) = words.option("require") {
             policy.required.push(Requirement {
                 modality: parse(&modality, "modality")?,
@@ -768,6 +777,9 @@ impl Story {
                 degraded_is_enough: false,
                 otherwise: Tier::Exam,
             });
+        }
+        if let Some(algorithm) = words.option("algorithm") {
+            policy.algorithm = parse(&algorithm, "version")?;
         }
         if let Some(score) = words.option("review_undeclared") {
             let score: i32 = parse(&score, "score")?;
@@ -786,6 +798,10 @@ impl Story {
         let name = words.next("a name")?;
         let body = match verb {
             "add" => ExternalBody::AddPolicy(self.policy(&name, &mut words)?),
+            "adopt" => ExternalBody::AdoptPolicy {
+                policy: self.policy(&name, &mut words)?,
+                reason: words.because.take().unwrap_or_default(),
+            },
             _ => ExternalBody::ActivatePolicy {
                 policy: self.policies.get(&name).copied().unwrap_or(Digest::of(name.as_bytes())),
             },
@@ -1161,6 +1177,7 @@ impl Story {
             Event::LaneOpened { lane } | Event::LaneClosed { lane } => format!(": {lane}"),
             Event::PolicyAdded { policy } => format!(": {}", policy.name),
             Event::PolicyActivated { policy } => format!(": {}", self.policy_name(policy)),
+            Event::PolicyAdopted { policy, reason } => format!(": {}, because {reason:?}", policy.name),
             Event::Announced {
                 announcement, findings, ..
             } => format!(": {}{}", announcement.equipment, codes(findings)),

@@ -142,7 +142,7 @@ pub enum LearnError {
     },
     /// The policy that was made contradicts itself, which the base policy may cause.
     #[error("the learned policy is refused: {0}")]
-    Policy(#[from] portcullis_domain::id::InvalidId),
+    Policy(#[from] portcullis_domain::policy::InvalidPolicy),
 }
 
 /// Learns a policy in a world without its drift, from so many drawn containers.

@@ -1,0 +1,150 @@
+//! Policies: what is on the shelf, which one is active since when and through whom, and which one may become active.
+//!
+//! An inspection is judged by the policy that is active when its conclusion is applied. A conclusion that was proposed under
+//! another one is refused, and the engine judges again.
+
+use std::collections::BTreeSet;
+
+use super::{Decision, Ledger};
+use crate::codec::canonical;
+use crate::course::Spot;
+use crate::event::{Actor, Event};
+use crate::evidence::Modality;
+use crate::id::{Digest, EntryNo, TerminalId, Timestamp};
+use crate::lane::LaneSpec;
+use crate::manifest::TEXT_MAX;
+use crate::outcome::{Answer, Refusal, RefusalReason};
+use crate::policy::{InvalidPolicy, Policy, Scope};
+
+/// When a policy became the active one for the last time, and through whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    /// The log entry that says so.
+    pub entry: EntryNo,
+    /// Log time.
+    pub at: Timestamp,
+    /// Who did it; the cluster itself when it was founded.
+    pub by: Actor,
+    /// Why, for people; empty if nobody said.
+    pub reason: String,
+}
+
+canonical!(struct Activation { entry, at, by, reason });
+
+impl Ledger {
+    /// When a policy became the active one for the last time; none if it never was.
+    pub fn activation(&self, policy: &Digest) -> Option<&Activation> {
+        self.activations.get(policy)
+    }
+
+    pub(super) fn add_policy(&self, policy: Policy) -> Result<Decision, Refusal> {
+        policy.check().map_err(invalid)?;
+        if self.policies.contains_key(&policy.digest()) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        Decision::event(Event::PolicyAdded { policy })
+    }
+
+    pub(super) fn activate_policy(&self, digest: Digest) -> Result<Decision, Refusal> {
+        let Some(policy) = self.policies.get(&digest) else {
+            return Err(Refusal::new(
+                RefusalReason::UnknownPolicy,
+                "policy",
+                format!("no policy has the digest {digest}; add it first"),
+            ));
+        };
+        if self.policy == Some(digest) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        self.check_lanes_can(policy)?;
+        Decision::event(Event::PolicyActivated { policy: digest })
+    }
+
+    pub(super) fn adopt_policy(&self, policy: Policy, reason: String) -> Result<Decision, Refusal> {
+        policy.check().map_err(invalid)?;
+        if reason.len() > TEXT_MAX {
+            return Err(Refusal::new(
+                RefusalReason::InvalidArgument,
+                "reason",
+                format!("it has {} bytes; at most {TEXT_MAX} are allowed", reason.len()),
+            ));
+        }
+        if self.policy == Some(policy.digest()) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        self.check_lanes_can(&policy)?;
+        Decision::event(Event::PolicyAdopted { policy, reason })
+    }
+
+    /// A container is called up only to a lane that has every sensor its policy requires. So a policy under which no
+    /// scheduled lane of a terminal could take a container would make it wait for ever.
+    fn check_lanes_can(&self, policy: &Policy) -> Result<(), Refusal> {
+        let terminals: BTreeSet<&TerminalId> = self.scheduled().map(|spec| &spec.terminal).collect();
+        let always = policy
+            .required
+            .iter()
+            .filter(|one| !matches!(one.scope, Scope::Commodity(_)));
+        let always: BTreeSet<Modality> = always.map(|one| one.modality).collect();
+        for terminal in terminals {
+            let can = |wanted: &BTreeSet<Modality>| {
+                self.scheduled()
+                    .filter(|spec| spec.terminal == *terminal)
+                    .any(|spec| wanted.is_subset(&spec.modalities().into_iter().collect()))
+            };
+            let unable = |field: String, what: String| {
+                let detail = format!(
+                    "no scheduled lane of {terminal} has {what}, so containers would wait for ever; define such a lane first"
+                );
+                Err(Refusal::new(RefusalReason::LaneUnable, field, detail))
+            };
+            for (at, one) in policy.required.iter().enumerate() {
+                if !can(&BTreeSet::from([one.modality])) {
+                    return unable(format!("policy.required[{at}]"), one.modality.to_string());
+                }
+            }
+            if !can(&always) {
+                return unable("policy.required".to_owned(), format!("all of {}", words(&always)));
+            }
+            for (at, one) in policy.required.iter().enumerate() {
+                let mut together = always.clone();
+                if together.insert(one.modality) && !can(&together) {
+                    return unable(
+                        format!("policy.required[{at}]"),
+                        format!("{} together with {}", one.modality, words(&always)),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scheduled(&self) -> impl Iterator<Item = &LaneSpec> {
+        self.lanes.values().map(|lane| &lane.spec).filter(|spec| spec.scheduled)
+    }
+
+    /// Makes a policy of the shelf the active one.
+    pub(super) fn activate(&mut self, spot: Spot, policy: Digest, by: Actor, reason: String) {
+        self.policy = Some(policy);
+        let activation = Activation {
+            entry: spot.entry,
+            at: spot.at,
+            by,
+            reason,
+        };
+        self.activations.insert(policy, activation);
+    }
+}
+
+fn words(modalities: &BTreeSet<Modality>) -> String {
+    let words: Vec<_> = modalities.iter().map(|modality| modality.as_str()).collect();
+    words.join(", ")
+}
+
+/// A policy that breaks a rule, with the field seen from the command.
+pub(super) fn invalid(error: InvalidPolicy) -> Refusal {
+    Refusal::new(
+        RefusalReason::InvalidArgument,
+        format!("policy.{}", error.field),
+        error.why,
+    )
+}
