@@ -19,6 +19,7 @@ use portcullis_proto::v1::cluster_service_server::ClusterServiceServer;
 use portcullis_proto::v1::inspection_service_server::InspectionServiceServer;
 use portcullis_proto::v1::lane_service_server::LaneServiceServer;
 use portcullis_proto::v1::log_service_server::LogServiceServer;
+use portcullis_proto::v1::policy_service_server::PolicyServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -432,6 +433,7 @@ fn serve(
         .add_service(InspectionServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(LaneServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(LogServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
+        .add_service(PolicyServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(ClusterServiceServer::new(gateway.clone()).max_decoding_message_size(limit))
         .add_service(MembershipServiceServer::new(gateway).max_decoding_message_size(64 << 10))
         .add_service(LinkServiceServer::new(link).max_decoding_message_size(limit))

@@ -9,6 +9,7 @@ mod inspections;
 mod lanes;
 mod log;
 mod membership;
+mod policies;
 mod submit;
 mod watch;
 

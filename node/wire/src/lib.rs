@@ -15,6 +15,7 @@ pub mod invalid;
 pub mod json;
 pub mod lane;
 pub mod link;
+pub mod policy;
 pub mod reading;
 pub mod status;
 pub mod token;

@@ -1,0 +1,81 @@
+//! Policies: bringing one in and making it the active one, reading one, listing all.
+
+use std::cmp::Reverse;
+
+use portcullis_domain::command::ExternalBody;
+use portcullis_domain::outcome::RefusalReason;
+use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::policy_service_server::PolicyService;
+use portcullis_wire::policy::{decode_activate_policy, decode_policy_digest, encode_policy, encode_policy_record};
+use portcullis_wire::write::encode_applied;
+use tonic::{Request, Response, Status};
+
+use super::{Asked, Gateway, Viewed};
+
+#[tonic::async_trait]
+impl PolicyService for Gateway {
+    async fn activate_policy(
+        &self,
+        request: Request<pb::ActivatePolicyRequest>,
+    ) -> Result<Response<pb::ActivatePolicyResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let command = decode_activate_policy(request.into_inner())
+            .map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let sha256 = match &command.body {
+            ExternalBody::AdoptPolicy { policy, .. } => policy.digest().0.to_vec(),
+            _ => Vec::new(),
+        };
+        let applied = self.write(command, &asked).await?;
+        Ok(Response::new(pb::ActivatePolicyResponse {
+            applied: Some(encode_applied(&applied)),
+            sha256: sha256.into(),
+        }))
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<pb::GetPolicyRequest>,
+    ) -> Result<Response<pb::GetPolicyResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let request = request.into_inner();
+        let wanted =
+            decode_policy_digest(&request.sha256).map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let Viewed { view, read_point } = self.view(request.consistency, &asked).await?;
+        let ledger = &view.ledger;
+        let found = match wanted {
+            Some(digest) => ledger.policy_of(&digest).map(|policy| (digest, policy)),
+            None => ledger.policy(),
+        };
+        let (digest, policy) = found.ok_or_else(|| {
+            let detail = match wanted {
+                Some(digest) => format!("no policy has the digest {digest}; see `policy ls`"),
+                None => "no policy is active: the cluster is still starting".to_owned(),
+            };
+            super::absent(RefusalReason::UnknownPolicy, "sha256", detail)
+        })?;
+        Ok(Response::new(pb::GetPolicyResponse {
+            policy: Some(encode_policy(policy)),
+            record: Some(encode_policy_record(ledger, &digest, policy)),
+            read_point: Some(read_point),
+        }))
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<pb::ListPoliciesRequest>,
+    ) -> Result<Response<pb::ListPoliciesResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let Viewed { view, read_point } = self.view(request.into_inner().consistency, &asked).await?;
+        let ledger = &view.ledger;
+        let mut policies: Vec<_> = ledger
+            .policies()
+            .map(|(digest, policy)| encode_policy_record(ledger, digest, policy))
+            .collect();
+        // The active one is the one that was activated last.
+        policies.sort_by_key(|record| Reverse(record.activation.as_ref().map(|activation| activation.entry)));
+        Ok(Response::new(pb::ListPoliciesResponse {
+            policies,
+            read_point: Some(read_point),
+        }))
+    }
+}
