@@ -5,23 +5,20 @@ mod support;
 
 use std::time::Duration;
 
-use portcullis_domain::id::{LaneId, TerminalId};
-use portcullis_domain::lane::{DeviceKind, LaneSpec};
-use portcullis_domain::message::{FromDevice, ToDevice};
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::get_inspection_request::Target;
 use portcullis_proto::v1::watch_response::Item;
-use portcullis_simulator::{PortOptions, PortPlan, ReadingSource, Visit};
+use portcullis_simulator::{PortOptions, PortPlan, Visit};
 use portcullis_wire::announcement::encode_announcement;
 use prost::Message as _;
-use support::{Attached, Cluster, Refused, context, deadline, device, eventually, sensor_of};
+use support::{Cluster, Refused, context, deadline, eventually, full_lane, scanned};
 use tonic::Code;
 
 const CALL: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_departed_inspection_is_shown_with_its_timeline_after_restart_and_without_the_index() {
-    let mut cluster = Cluster::start(1, vec![lane()]).await;
+    let mut cluster = Cluster::start(1, vec![full_lane()]).await;
     let plan = PortPlan::new(7, 1, PortOptions::for_terminal("T1").unwrap());
     let visit = &plan.visits()[0];
     let mut announcement = encode_announcement(&visit.announcement);
@@ -33,7 +30,7 @@ async fn a_departed_inspection_is_shown_with_its_timeline_after_restart_and_with
     };
     let answer = cluster.announce(&request).await;
     let no = answer.inspection;
-    scanned(&cluster, visit).await;
+    scanned(&cluster, no, visit, 1).await;
     let before = cluster.inspection(1, no).await;
     leave(&cluster, before.inspection.as_ref().unwrap()).await;
 
@@ -106,42 +103,6 @@ async fn a_departed_inspection_is_shown_with_its_timeline_after_restart_and_with
         Refused::new(Code::NotFound, "UNKNOWN_INSPECTION", "inspection")
     );
     assert!(refused.message().contains("has left"), "{refused}");
-}
-
-fn lane() -> LaneSpec {
-    let mut devices = vec![device("lane-1-controller", DeviceKind::Controller)];
-    devices.extend(ReadingSource::MODALITIES.map(|modality| sensor_of(1, modality)));
-    LaneSpec {
-        id: LaneId(1),
-        terminal: TerminalId::new("T1").unwrap(),
-        devices,
-        nodes: Vec::new(),
-        usual_pass_s: 90,
-        scheduled: true,
-    }
-}
-
-/// Runs a whole pass, until the barrier is ordered.
-async fn scanned(cluster: &Cluster, visit: &Visit) {
-    let channel = cluster.nodes[&1].channel.clone();
-    let source = ReadingSource::new(7);
-    let mut controller = Attached::attach(&channel, 1, "lane-1-controller", 1).await;
-    let mut sensors = Vec::new();
-    for modality in ReadingSource::MODALITIES {
-        let sensor = Attached::attach(&channel, 1, &format!("lane-1-{modality}"), 1).await;
-        sensors.push((modality, sensor));
-    }
-    let equipment = visit.equipment.clone();
-    controller.say(FromDevice::Arrived { equipment }).await;
-    let passes = sensors
-        .iter_mut()
-        .map(|(modality, sensor)| sensor.measure(*modality, &source, visit));
-    futures::future::join_all(passes).await;
-    controller
-        .expect("an order to the barrier", |message| {
-            matches!(message, ToDevice::Barrier { .. }).then_some(())
-        })
-        .await;
 }
 
 /// Has the container released, if it is not yet, and reports that it left.
