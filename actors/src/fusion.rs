@@ -38,6 +38,8 @@ pub(crate) struct Fusion {
     /// Up to which command the changes of the ledger were looked at here, and when.
     seen: CommandNo,
     seen_at: Instant,
+    /// The policy that was active then.
+    policy: Option<Digest>,
     /// Inspections that may need something.
     due: BTreeSet<InspectionNo>,
     watched: BTreeMap<InspectionNo, Watched>,
@@ -69,16 +71,13 @@ impl Role for Fusion {
 
     fn start(context: Context<Self>, shard: u8) -> Self {
         let ledger = context.ledger();
-        let due = ledger
-            .inspections_from(InspectionNo(0))
-            .filter(|case| shard_of(case.no) == shard && needs(&ledger, case))
-            .map(|case| case.no)
-            .collect();
+        let due = needy(&ledger, shard).collect();
         Self {
             context,
             shard,
             seen: ledger.number(),
             seen_at: Instant::now(),
+            policy: active(&ledger),
             due,
             watched: BTreeMap::new(),
         }
@@ -96,6 +95,11 @@ impl Role for Fusion {
             let shard = self.shard;
             let missed = ledger.changed_since(self.seen).map(|case| case.no);
             self.due.extend(missed.filter(|no| shard_of(*no) == shard));
+            // Another policy may allow fewer passes, which changes what to do about a case that itself has not changed.
+            if self.policy != active(&ledger) {
+                self.due.extend(needy(&ledger, shard));
+                self.policy = active(&ledger);
+            }
             // Those that were closed since are not among the changed ones.
             self.watched.retain(|no, _| ledger.inspection(*no).is_some());
             self.seen = ledger.number();
@@ -117,6 +121,18 @@ impl Role for Fusion {
         self.due.insert(inspection);
         Ok(())
     }
+}
+
+fn active(ledger: &Ledger) -> Option<Digest> {
+    ledger.policy().map(|(digest, _)| digest)
+}
+
+/// The inspections of a shard that it has something to do about.
+fn needy(ledger: &Ledger, shard: u8) -> impl Iterator<Item = InspectionNo> {
+    ledger
+        .inspections_from(InspectionNo(0))
+        .filter(move |case| shard_of(case.no) == shard && needs(ledger, case))
+        .map(|case| case.no)
 }
 
 /// Whether a shard has something to do about an inspection.

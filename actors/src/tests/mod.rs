@@ -2,5 +2,6 @@
 
 mod cluster;
 mod lanes;
+mod policies;
 mod port;
 mod waking;
