@@ -9,7 +9,8 @@ use portcullis_domain::id::{ClusterId, LaneId, NodeId};
 
 use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
-use super::learning::{EvaluateCommand, PolicyCommand, RiskCommand};
+use super::learning::{EvaluateCommand, RiskCommand};
+use super::policy::PolicyCommand;
 use super::span::parse_span;
 
 const EXAMPLES: &str = "\
@@ -171,7 +172,7 @@ pub enum ClientCommand {
     /// How good fusion, manifest risk and radiation evidence are, measured where the truth is known.
     #[command(subcommand)]
     Evaluate(EvaluateCommand),
-    /// Fusion policies: learn, show, compare.
+    /// Fusion policies: learn, show, compare, and put one into a running cluster.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Manifest risk models.

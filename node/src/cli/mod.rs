@@ -23,6 +23,7 @@ mod learning;
 mod log;
 mod members;
 mod output;
+mod policy;
 mod reasons;
 mod replay;
 mod span;
@@ -47,14 +48,14 @@ pub use bench::{
 pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
 pub use learning::{
-    EvaluateCommand, EvaluateFusionArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyCommand, PolicyLearnArgs,
-    RiskCommand,
+    EvaluateCommand, EvaluateFusionArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyLearnArgs, RiskCommand,
 };
 
 use client::Cluster;
 use failure::Failure;
 use output::{Output, remark};
 pub(crate) use output::{facts, table};
+pub use policy::PolicyCommand;
 
 impl Cli {
     /// Reads the command line. Ends the process with help, version or a usage error where that is what it asks for.
@@ -122,7 +123,8 @@ async fn run(global: &Global, command: ClientCommand) -> Result<Exit, Failure> {
         }) => return backup::restore(output, from, data_dir, *node_id, address, *cluster_id),
         ClientCommand::Errors(args) => return reasons::list(output, args.code.as_deref()),
         ClientCommand::Evaluate(command) => return learning::evaluate(output, command),
-        ClientCommand::Policy(command) => return learning::policy(output, command),
+        // Asks a cluster only for what is not in a file.
+        ClientCommand::Policy(command) => return Box::pin(policy::run(global, output, command)).await,
         ClientCommand::Risk(command) => return learning::risk(output, command),
         _ => {}
     }

@@ -57,6 +57,11 @@ impl Output {
         self.line(&line)
     }
 
+    /// A text that is the same for people and programs, such as a file.
+    pub(super) fn verbatim(&mut self, text: &str) -> Result<(), Failure> {
+        self.line(text)
+    }
+
     fn line(&mut self, text: &str) -> Result<(), Failure> {
         writeln!(self.to, "{}", text.trim_end())
             .and_then(|()| self.to.flush())

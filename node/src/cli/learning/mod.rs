@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 
+pub(super) use policy::{learn, read as read_policy};
+
 /// `portcullis evaluate`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum EvaluateCommand {
@@ -74,25 +76,6 @@ pub struct EvaluateRadiationArgs {
     pub seed: u64,
 }
 
-/// `portcullis policy`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PolicyCommand {
-    /// Learn a policy from a world.
-    Learn(PolicyLearnArgs),
-    /// Show what a policy file says, and its digest.
-    Show {
-        /// The policy, TOML.
-        file: PathBuf,
-    },
-    /// Show what differs between two policies.
-    Diff {
-        /// The one.
-        old: PathBuf,
-        /// The other.
-        new: PathBuf,
-    },
-}
-
 /// `portcullis policy learn`.
 #[derive(Debug, Clone, Args)]
 pub struct PolicyLearnArgs {
@@ -139,14 +122,6 @@ pub(super) fn evaluate(output: &mut Output, command: &EvaluateCommand) -> Result
         EvaluateCommand::Fusion(args) => evaluate::fusion(output, args),
         EvaluateCommand::Risk(args) => evaluate::risk(output, args),
         EvaluateCommand::Radiation(args) => evaluate::radiation(output, args),
-    }
-}
-
-pub(super) fn policy(output: &mut Output, command: &PolicyCommand) -> Result<Exit, Failure> {
-    match command {
-        PolicyCommand::Learn(args) => policy::learn(output, args),
-        PolicyCommand::Show { file } => policy::show(output, file),
-        PolicyCommand::Diff { old, new } => policy::diff(output, old, new),
     }
 }
 
