@@ -196,6 +196,8 @@ fn encode_activation(activation: &Activation) -> pb::PolicyActivation {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
+    use portcullis_domain::id::{ClusterId, Timestamp};
     use portcullis_domain::policy::Tier;
 
     use super::*;
@@ -288,6 +290,54 @@ mod tests {
             ..request()
         };
         assert_eq!(decode_activate_policy(nothing).unwrap_err().field, "policy");
+    }
+
+    #[test]
+    fn a_record_says_which_policy_is_active_since_when_and_through_whom() {
+        let mut ledger = Ledger::new();
+        let mut apply = |at, body| {
+            let application = ledger.apply(Command {
+                at: Timestamp(at),
+                traceparent: String::new(),
+                body,
+            });
+            assert_eq!(application.outcome.refusal(), None);
+        };
+        let cluster = ClusterId([7; 16]);
+        let found = ClusterCommand::Found {
+            cluster,
+            policy: Policy::first(),
+        };
+        apply(1_000, CommandBody::Cluster(found));
+        let mut other = Policy::first();
+        other.name = "other".to_owned();
+        let body = ExternalBody::AdoptPolicy {
+            policy: other.clone(),
+            reason: "as learned in March".to_owned(),
+        };
+        apply(2_000, CommandBody::External(samples::context().command(body)));
+
+        let record = |policy: &Policy| encode_policy_record(&ledger, &policy.digest(), policy);
+        let adopted = record(&other);
+        assert_eq!(
+            (adopted.name.as_str(), adopted.algorithm, adopted.active),
+            ("other", 1, true)
+        );
+        let expected = pb::PolicyActivation {
+            at_ms: 2_000,
+            entry: 1,
+            source: samples::context().source.to_string(),
+            principal: samples::context().principal.to_string(),
+            reason: "as learned in March".to_owned(),
+        };
+        assert_eq!(adopted.activation, Some(expected));
+        let founded = record(&Policy::first());
+        assert!(!founded.active);
+        let expected = pb::PolicyActivation {
+            at_ms: 1_000,
+            ..pb::PolicyActivation::default()
+        };
+        assert_eq!(founded.activation, Some(expected));
     }
 
     #[test]

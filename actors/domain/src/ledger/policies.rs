@@ -3,7 +3,7 @@
 //! An inspection is judged by the policy that is active when its conclusion is applied. A conclusion that was proposed under
 //! another one is refused, and the engine judges again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Decision, Ledger};
 use crate::codec::canonical;
@@ -11,7 +11,6 @@ use crate::course::Spot;
 use crate::event::{Actor, Event};
 use crate::evidence::Modality;
 use crate::id::{Digest, EntryNo, TerminalId, Timestamp};
-use crate::lane::LaneSpec;
 use crate::manifest::TEXT_MAX;
 use crate::outcome::{Answer, Refusal, RefusalReason};
 use crate::policy::{InvalidPolicy, Policy, Scope};
@@ -79,18 +78,13 @@ impl Ledger {
     /// A container is called up only to a lane that has every sensor its policy requires. So a policy under which no
     /// scheduled lane of a terminal could take a container would make it wait for ever.
     fn check_lanes_can(&self, policy: &Policy) -> Result<(), Refusal> {
-        let terminals: BTreeSet<&TerminalId> = self.scheduled().map(|spec| &spec.terminal).collect();
         let always = policy
             .required
             .iter()
             .filter(|one| !matches!(one.scope, Scope::Commodity(_)));
         let always: BTreeSet<Modality> = always.map(|one| one.modality).collect();
-        for terminal in terminals {
-            let can = |wanted: &BTreeSet<Modality>| {
-                self.scheduled()
-                    .filter(|spec| spec.terminal == *terminal)
-                    .any(|spec| wanted.is_subset(&spec.modalities().into_iter().collect()))
-            };
+        for (terminal, equipped) in self.equipped() {
+            let can = |wanted: &BTreeSet<Modality>| equipped.iter().any(|has| wanted.is_subset(has));
             let unable = |field: String, what: String| {
                 let detail = format!(
                     "no scheduled lane of {terminal} has {what}, so containers would wait for ever; define such a lane first"
@@ -118,8 +112,14 @@ impl Ledger {
         Ok(())
     }
 
-    fn scheduled(&self) -> impl Iterator<Item = &LaneSpec> {
-        self.lanes.values().map(|lane| &lane.spec).filter(|spec| spec.scheduled)
+    /// What the scheduled lanes of each terminal can measure; lanes that can measure the same are one.
+    fn equipped(&self) -> BTreeMap<&TerminalId, BTreeSet<BTreeSet<Modality>>> {
+        let mut equipped: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for lane in self.lanes.values().filter(|lane| lane.spec.scheduled) {
+            let has = lane.spec.modalities().into_iter().collect();
+            equipped.entry(&lane.spec.terminal).or_default().insert(has);
+        }
+        equipped
     }
 
     /// Makes a policy of the shelf the active one.
