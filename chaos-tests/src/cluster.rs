@@ -9,8 +9,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use portcullis_config::{NodeConfig, Peer, PeerAddress, to_toml};
+use portcullis_config::{NodeConfig, Peer, PeerAddress, PortClock, to_toml};
 use portcullis_domain::id::{ClusterId, NodeId};
+use portcullis_domain::lane::LaneSpec;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use portcullis_proto::v1::log_service_client::LogServiceClient;
@@ -40,10 +41,14 @@ pub struct Blueprint {
     pub power: bool,
     /// What is set for each node over the file and over what the launcher chooses.
     pub set: Vec<String>,
+    /// The lanes that the cluster is founded with.
+    pub lanes: Vec<LaneSpec>,
+    /// The port's clock.
+    pub clock: PortClock,
 }
 
 impl Blueprint {
-    /// Three nodes on ordinary disks, with nothing set.
+    /// Three nodes on ordinary disks, without lanes, with nothing set, in real time.
     pub fn new(program: &Path, dir: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -51,6 +56,8 @@ impl Blueprint {
             nodes: 3,
             power: false,
             set: Vec::new(),
+            lanes: Vec::new(),
+            clock: PortClock::REAL,
         }
     }
 }
@@ -134,6 +141,8 @@ impl Cluster {
             config.cluster.id = Some(id);
             config.cluster.bootstrap = *number == 1;
             config.cluster.peers = peers.clone();
+            config.lanes.clone_from(&blueprint.lanes);
+            config.clock = blueprint.clock;
             // A new leader soon enough for many cycles, late enough for a process that waits for its turn.
             config.raft.heartbeat = Duration::from_millis(60);
             config.raft.election_min = Duration::from_millis(250);

@@ -1,0 +1,151 @@
+//! A whole port as a workload: everybody who talks to the cluster, honest and not, until they are stopped.
+//!
+//! It reaches nodes only through the channels it is given, waits only on tokio's clock, and draws only from its seed, so
+//! that it runs against real processes and in a simulation alike. One kind of client is one file.
+
+mod client;
+mod clock;
+mod controller;
+mod counts;
+mod device;
+mod gate;
+mod lanes;
+mod nodes;
+mod officer;
+mod operator;
+mod options;
+mod reader;
+mod sensor;
+mod shared;
+mod terminal;
+mod watcher;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Context as _;
+use ed25519_dalek::SigningKey;
+use portcullis_domain::id::DeviceId;
+use portcullis_domain::lane::LaneSpec;
+use portcullis_simulator::{Arrivals, PortPlan};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinSet;
+
+pub use counts::Counts;
+pub use nodes::Nodes;
+pub use options::{Misbehaviour, PortOptions};
+
+use self::client::Client;
+use self::device::Device;
+use self::shared::Shared;
+use crate::history::{History, Recorder};
+
+/// Terminal systems that announce containers.
+const TERMINALS: u32 = 2;
+
+/// The clients of a port. They end when this is dropped.
+pub struct Port {
+    shared: Arc<Shared>,
+    lanes: Vec<LaneSpec>,
+    keys: BTreeMap<DeviceId, SigningKey>,
+    clients: JoinSet<()>,
+}
+
+impl Port {
+    /// A port in front of these nodes. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If a name of the port cannot be one.
+    pub fn new(options: PortOptions, nodes: Nodes) -> anyhow::Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        let (lanes, keys) = lanes::lanes(options.lanes, &mut rng).context("making the port's lanes")?;
+        let mut plan =
+            portcullis_simulator::PortOptions::for_terminal(lanes::TERMINAL).context("making the port's plan")?;
+        plan.arrivals = Arrivals::Poisson {
+            per_hour: (options.per_minute * 60.0).round().max(1.0) as u32,
+        };
+        let plan = PortPlan::new(options.seed, options.containers.max(1), plan);
+        Ok(Self {
+            shared: Arc::new(Shared::new(options, nodes, plan)),
+            lanes,
+            keys,
+            clients: JoinSet::new(),
+        })
+    }
+
+    /// The lanes with their devices, for the configuration that founds the cluster.
+    pub fn lanes(&self) -> Vec<LaneSpec> {
+        self.lanes.clone()
+    }
+
+    /// Starts all clients, in the runtime that this is called in. They wait until a node tells them the port's time.
+    pub fn start(&mut self) {
+        let shared = self.shared.clone();
+        let client = |name: String| Client::new(&shared, name);
+        let spawn = &mut self.clients;
+        spawn.spawn(clock::keep(client("clock".to_owned())));
+        for number in 0..TERMINALS {
+            spawn.spawn(terminal::run(client(format!("tos-{number}")), number, TERMINALS));
+        }
+        for number in 0..shared.options.watchers {
+            spawn.spawn(watcher::run(client(format!("watcher-{number}"))));
+        }
+        for number in 0..shared.options.officers {
+            spawn.spawn(officer::run(client(format!("officer-{number}"))));
+        }
+        for number in 0..shared.options.readers {
+            spawn.spawn(reader::run(client(format!("reader-{number}"))));
+        }
+        spawn.spawn(gate::run(client("gate".to_owned())));
+        spawn.spawn(operator::run(client("operator".to_owned()), self.lanes.clone()));
+        for lane in &self.lanes {
+            for spec in &lane.devices {
+                if let Some(key) = self.keys.get(&spec.id).cloned() {
+                    let device = Device::new(&shared, lane.id, spec.id.clone(), spec.kind, key);
+                    spawn.spawn(Arc::new(device).run());
+                }
+            }
+        }
+    }
+
+    /// Ends misbehaviour and announcements. Closed lanes are opened, drained nodes put back; everything that is open can be
+    /// concluded from now on, and officers decide what waits for them.
+    pub fn calm(&self) {
+        self.shared.calm.send_replace(true);
+    }
+
+    /// Whether the operator acts. One who does not still opens lanes and nodes that were taken out of service.
+    pub fn operators(&self, act: bool) {
+        self.shared.operators.store(act, Ordering::Relaxed);
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.counts().clone()
+    }
+
+    /// Inspections whose announcement was acknowledged and that no watcher has seen concluded, ascending.
+    pub fn open(&self) -> Vec<u64> {
+        let world = self.shared.world();
+        let open = world.announced.keys().filter(|no| !world.concluded.contains(no));
+        open.copied().collect()
+    }
+
+    /// What was put down so far: a copy for checks while the port runs.
+    pub fn history(&self) -> History {
+        self.shared.recorder.history()
+    }
+
+    /// Where the history is put down, for what else happens to the cluster.
+    pub fn recorder(&self) -> Recorder {
+        self.shared.recorder.clone()
+    }
+
+    /// Stops all clients, and returns what they saw. Calls under way stay unknown.
+    pub async fn stop(mut self) -> History {
+        self.clients.shutdown().await;
+        self.shared.recorder.take()
+    }
+}

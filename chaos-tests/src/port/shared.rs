@@ -1,0 +1,97 @@
+//! What all clients of a port share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use portcullis_domain::equipment::EquipmentId;
+use portcullis_simulator::{PortPlan, ReadingSource};
+use tokio::sync::watch;
+
+use super::clock::PortTime;
+use super::counts::Counts;
+use super::nodes::Nodes;
+use super::options::PortOptions;
+use crate::history::{Recorder, Request};
+use crate::write::Told;
+
+/// What all clients share.
+pub(super) struct Shared {
+    pub(super) options: PortOptions,
+    pub(super) nodes: Nodes,
+    pub(super) recorder: Recorder,
+    pub(super) plan: PortPlan,
+    pub(super) source: ReadingSource,
+    pub(super) clock: watch::Sender<Option<PortTime>>,
+    pub(super) calm: watch::Sender<bool>,
+    pub(super) operators: AtomicBool,
+    counts: Mutex<Counts>,
+    world: Mutex<World>,
+}
+
+/// What the port's own systems know of its containers.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// Inspections whose announcement was acknowledged.
+    pub(super) announced: BTreeMap<u64, EquipmentId>,
+    /// Inspections that watchers saw concluded.
+    pub(super) concluded: BTreeSet<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(options: PortOptions, nodes: Nodes, plan: PortPlan) -> Self {
+        Self {
+            source: ReadingSource::new(plan.seed()),
+            options,
+            nodes,
+            recorder: Recorder::new(),
+            plan,
+            clock: watch::Sender::new(None),
+            calm: watch::Sender::new(false),
+            operators: AtomicBool::new(true),
+            counts: Mutex::default(),
+            world: Mutex::default(),
+        }
+    }
+
+    /// Asks a node, once, and puts it down.
+    pub(super) async fn ask(&self, client: &Arc<str>, node: u64, request: &Arc<Request>) -> Told {
+        let Some(channel) = self.nodes.channel(node) else {
+            return Told::Unknown;
+        };
+        let limit = self.options.call;
+        let place = self.recorder.invoke(client, node, request, limit);
+        let told = request.send(channel, limit).await;
+        self.recorder.answer(place, told.clone());
+        self.counts().answered(request.kind(), &told);
+        told
+    }
+
+    /// Misbehaviour is over.
+    pub(super) fn is_calm(&self) -> bool {
+        *self.calm.borrow()
+    }
+
+    /// Operators may act.
+    pub(super) fn operators_act(&self) -> bool {
+        self.operators.load(Ordering::Relaxed)
+    }
+
+    /// The port's clock, once it is set.
+    pub(super) async fn time(&self) -> PortTime {
+        let mut clock = self.clock.subscribe();
+        match clock.wait_for(Option::is_some).await.map(|time| *time) {
+            Ok(Some(time)) => time,
+            // The sender lives as long as we do, and the wait was for a time.
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
