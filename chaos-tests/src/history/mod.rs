@@ -17,7 +17,7 @@ pub use request::Request;
 use crate::write::Told;
 
 /// A moment of a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Grows with everything that is put down.
     pub order: u64,
@@ -165,4 +165,15 @@ pub struct History {
     pub wrongs: Vec<Wrong>,
     /// Events that watchers missed.
     pub holes: Vec<Hole>,
+}
+
+impl History {
+    /// When the first write was applied that was sent at this time or later: the cluster serves again.
+    pub fn applied_after(&self, moment: Duration) -> Option<Duration> {
+        self.operations
+            .iter()
+            .filter(|one| one.invoked.at >= moment && one.request.writes() && matches!(one.told, Told::Applied(_)))
+            .filter_map(|one| one.returned.map(|returned| returned.at))
+            .min()
+    }
 }

@@ -90,7 +90,7 @@ impl Client {
 }
 
 /// Asking again under the same id gives the same refusal: it is the ledger's own.
-pub(super) fn is_final(reason: &str) -> bool {
+pub fn is_final(reason: &str) -> bool {
     // A cluster that is still being founded keeps no answers.
     RefusalReason::ALL
         .iter()

@@ -73,8 +73,11 @@ impl Device {
         // Above that of any earlier start, also of an earlier run against the same cluster.
         self.memory().boot = self.shared.time().await.now().0;
         loop {
-            let dropped = client.misbehaves(|share| share.drop);
-            let stay = Duration::from_millis(client.rng.random_range(300..15_000));
+            // No line holds for ever, and some hardly at all.
+            let stay = match client.misbehaves(|share| share.drop) {
+                true => client.rng.random_range(300..10_000),
+                false => client.rng.random_range(20_000..120_000),
+            };
             let attached = async {
                 if client.misbehaves(|share| share.twice) {
                     self.shared.counts().happened("attached_twice");
@@ -84,16 +87,15 @@ impl Device {
                     self.attachment().await;
                 }
             };
+            let dropped = timeout(Duration::from_millis(stay), attached).await.is_err();
             if dropped {
-                let _ = timeout(stay, attached).await;
-                if client.rng.random_range(0..3) == 0 {
-                    let mut memory = self.memory();
-                    memory.boot += 1;
-                    memory.sequence = 0;
-                    self.shared.counts().happened("device_restart");
-                }
-            } else {
-                attached.await;
+                self.shared.counts().happened("dropped");
+            }
+            if dropped && client.rng.random_range(0..3) == 0 && !self.shared.is_calm() {
+                let mut memory = self.memory();
+                memory.boot += 1;
+                memory.sequence = 0;
+                self.shared.counts().happened("device_restart");
             }
             client.pause(AGAIN).await;
         }

@@ -33,6 +33,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
+pub use client::is_final;
 pub use counts::Counts;
 pub use nodes::Nodes;
 pub use options::{Misbehaviour, PortOptions};

@@ -41,7 +41,7 @@ pub struct Misbehaviour {
     pub misdeeds: [u32; 9],
     /// A called-up truck never comes.
     pub no_show: u32,
-    /// An attachment of a device is dropped after a while.
+    /// An attachment of a device lasts only seconds. Others last up to minutes.
     pub drop: u32,
     /// A device attaches twice at the same time.
     pub twice: u32,
@@ -80,7 +80,7 @@ impl Default for Misbehaviour {
         Self {
             misdeeds: [20, 20, 20, 20, 20, 20, 20, 8, 10],
             no_show: 20,
-            drop: 150,
+            drop: 300,
             twice: 80,
             repeat: 150,
             reuse: 50,

@@ -1,0 +1,156 @@
+//! P8: a decision can be derived again from the log alone, bit for bit: the same evidence under the same policy gives the same
+//! result. Every leaf reads and writes to the same bytes.
+
+use portcullis_domain::codec::to_bytes;
+use portcullis_domain::event::Event;
+use portcullis_domain::fusion::{Case, judge};
+
+use super::{Found, Record, Replayed};
+
+pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
+    let mut found = Found::of("P8");
+    for (entry, why) in &record.unreadable {
+        found.add(format!("entry {entry} cannot be read: {why}"));
+    }
+    for (entry, leaf) in &record.leaves {
+        let kept = usize::try_from(*entry).ok().and_then(|at| record.bytes.get(at));
+        if kept != Some(&leaf.bytes()) {
+            found.add(format!("entry {entry}, read and written again, has other bytes"));
+        }
+    }
+    for (entry, inspection) in &replayed.unfounded {
+        found.add(format!("entry {entry} concludes {inspection}, which is not open"));
+    }
+    for judged in &replayed.judged {
+        let Some(leaf) = record.leaf(judged.entry) else {
+            continue;
+        };
+        let Event::Concluded {
+            inspection,
+            equipment,
+            policy,
+            evidence,
+            verdict,
+        } = &leaf.event
+        else {
+            continue;
+        };
+        let entry = judged.entry;
+        if judged.active != Some(*policy) {
+            found.add(format!(
+                "entry {entry} judges {inspection} by {policy}, which was not active"
+            ));
+        }
+        if *equipment != judged.case.equipment || *evidence != judged.case.evidence_set() {
+            found.add(format!(
+                "entry {entry} judges {inspection} from {evidence:?}; recorded is another set"
+            ));
+            continue;
+        }
+        let Some(policy) = &judged.policy else {
+            found.add(format!(
+                "entry {entry} judges {inspection} by a policy that the log does not have"
+            ));
+            continue;
+        };
+        let again = judge(
+            policy,
+            &Case {
+                manifest: &judged.case.manifest,
+                evidence: &judged.case.evidence_at(evidence),
+                passes: judged.case.passes.0,
+                now: leaf.at,
+            },
+        );
+        if to_bytes(&again) != to_bytes(verdict) {
+            found.add(format!(
+                "entry {entry} says {} of {inspection} with {:?}; deriving it again gives {} with {:?}",
+                verdict.tier, verdict.scores, again.tier, again.scores
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_domain::evidence::ThreatFamily;
+    use portcullis_domain::id::InspectionNo;
+    use portcullis_domain::policy::Policy;
+
+    use super::super::{Evidence, sample};
+    use super::*;
+
+    fn judged(evidence: &Evidence) -> Vec<String> {
+        let record = Record::of(evidence);
+        let found = check(&record, &Replayed::of(&record));
+        found.violations.into_iter().map(|violation| violation.what).collect()
+    }
+
+    #[test]
+    fn a_clean_run_passes() {
+        assert_eq!(judged(&sample::run()), [""; 0]);
+    }
+
+    #[test]
+    fn a_verdict_that_cannot_be_derived_again_is_found() {
+        let mut run = sample::run();
+        sample::change(&mut run, sample::conclusion(), |event| {
+            let Event::Concluded { verdict, .. } = event else {
+                panic!("a conclusion")
+            };
+            let score = verdict.scores.of(ThreatFamily::Nuclear);
+            verdict.scores = verdict.scores.with(ThreatFamily::Nuclear, score + 1);
+        });
+        assert!(judged(&run)[0].contains("deriving it again gives"));
+    }
+
+    #[test]
+    fn evidence_that_was_changed_after_the_conclusion_is_found() {
+        let run = sample::with_evidence(|pieces| {
+            for step in &mut pieces[0].steps {
+                step.weights = step.weights.with(ThreatFamily::Nuclear, 60_000);
+            }
+        });
+        assert!(judged(&run)[0].contains("deriving it again gives"));
+    }
+
+    #[test]
+    fn another_set_another_policy_and_another_inspection_are_found() {
+        let mut run = sample::run();
+        sample::change(&mut run, sample::conclusion(), |event| {
+            let Event::Concluded { evidence, .. } = event else {
+                panic!("a conclusion")
+            };
+            evidence.pop();
+        });
+        assert!(judged(&run)[0].contains("recorded is another set"));
+        let mut run = sample::run();
+        sample::change(&mut run, sample::conclusion(), |event| {
+            let Event::Concluded { policy, .. } = event else {
+                panic!("a conclusion")
+            };
+            let mut other = Policy::first();
+            other.name = "other".to_owned();
+            *policy = other.digest();
+        });
+        assert!(judged(&run)[0].contains("which was not active"));
+        let mut run = sample::run();
+        sample::change(&mut run, sample::conclusion(), |event| {
+            let Event::Concluded { inspection, .. } = event else {
+                panic!("a conclusion")
+            };
+            *inspection = InspectionNo(5000);
+        });
+        assert!(judged(&run)[0].contains("which is not open"));
+    }
+
+    #[test]
+    fn a_leaf_that_says_nothing_is_found() {
+        let mut run = sample::run();
+        for log in run.logs.values_mut() {
+            log[5] = vec![1, 2, 3];
+        }
+        assert!(judged(&run)[0].contains("entry 5 cannot be read"));
+    }
+}
