@@ -12,6 +12,7 @@ use portcullis_chaos::promises::{Evidence, Recovery, check};
 use portcullis_chaos::wait::eventually;
 use portcullis_config::PortClock;
 use portcullis_domain::id::Timestamp;
+use portcullis_domain::placement::FUSION_SHARDS;
 
 const WITHIN: Duration = Duration::from_secs(40);
 /// How long the port is busy before it calms down, and before somebody is hurt.
@@ -71,6 +72,9 @@ impl Bed {
         let history = self.port.stop().await;
         let mut evidence = Evidence::gather(history, &self.nodes, WITHIN).await.unwrap();
         evidence.slack = Duration::from_secs(1);
+        // Every device may try at one node, twice; every actor may run there.
+        let lanes = u64::from(PortOptions::default().lanes);
+        evidence.count_loads(lanes * 4 * 2, lanes + u64::from(FUSION_SHARDS) + 1);
         self.cluster.stop().await;
         (counts, evidence)
     }
@@ -116,7 +120,15 @@ async fn a_port_that_nobody_hurts_keeps_every_promise_and_every_client_does_some
     ];
     let acts: u64 = operator.iter().map(|kind| counts.of(kind)).sum();
     assert!(acts > 2, "{counts:#?}");
-    for what in ["attached", "dropped", "arrived", "pass honest", "barrier_open", "event"] {
+    for what in [
+        "batch",
+        "attached",
+        "dropped",
+        "arrived",
+        "pass honest",
+        "barrier_open",
+        "event",
+    ] {
         assert!(counts.event(what) > 0, "{what}: {counts:#?}");
     }
     assert!(counts.answers("announce", "REQUEST_ID_REUSED") > 0, "{counts:#?}");

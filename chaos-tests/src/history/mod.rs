@@ -2,6 +2,7 @@
 //!
 //! The order of things is a counter, not a clock: what returned before something else was invoked has the smaller number.
 
+mod batch;
 mod recorder;
 mod request;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::{DeviceId, EntryNo, Epoch, InspectionNo, LaneId, PassNo};
 
+pub use batch::submit;
 pub use recorder::Recorder;
-pub use request::Request;
+pub use request::{GRACE, Request};
 
 use crate::write::Told;
 
@@ -172,7 +174,9 @@ impl History {
     pub fn applied_after(&self, moment: Duration) -> Option<Duration> {
         self.operations
             .iter()
-            .filter(|one| one.invoked.at >= moment && one.request.writes() && matches!(one.told, Told::Applied(_)))
+            .filter(|one| {
+                one.invoked.at >= moment && one.request.context().is_some() && matches!(one.told, Told::Applied(_))
+            })
             .filter_map(|one| one.returned.map(|returned| returned.at))
             .min()
     }

@@ -18,8 +18,8 @@ use crate::write::Told;
 
 /// Answers may be pages of inspections.
 const ANSWER_MAX: usize = 16 << 20;
-/// The client waits so much longer than the node: the node's own answer is the better one.
-const GRACE: Duration = Duration::from_millis(250);
+/// A client waits so much longer than the deadline that it states: the node's own answer is the better one.
+pub const GRACE: Duration = Duration::from_millis(250);
 
 macro_rules! requests {
     ($($variant:ident($message:ty) $client:ident . $call:ident $kind:literal $doc:literal),* $(,)?) => {
@@ -121,16 +121,9 @@ impl Request {
         }
     }
 
-    fn told<T: prost::Message>(
-        &self,
-        answer: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>,
-    ) -> Told {
-        let status = match answer {
-            Ok(Ok(response)) => return Told::Applied(response.into_inner().encode_to_vec()),
-            Ok(Err(status)) => status,
-            Err(_) => return Told::Unknown,
-        };
-        match WriteAnswer::from_status(&status) {
+    /// What a status that came instead of an answer says.
+    pub(super) fn failed(&self, status: &Status) -> Told {
+        match WriteAnswer::from_status(status) {
             WriteAnswer::Refused { reason, .. } => Told::Refused(reason),
             // What a read has to say is in the same place, without a word about writes.
             WriteAnswer::Unknown { .. } if !self.writes() => status
@@ -138,6 +131,17 @@ impl Request {
                 .error_info()
                 .map_or(Told::Unknown, |info| Told::Refused(info.reason.clone())),
             WriteAnswer::Unknown { .. } => Told::Unknown,
+        }
+    }
+
+    fn told<T: prost::Message>(
+        &self,
+        answer: Result<Result<Response<T>, Status>, tokio::time::error::Elapsed>,
+    ) -> Told {
+        match answer {
+            Ok(Ok(response)) => Told::Applied(response.into_inner().encode_to_vec()),
+            Ok(Err(status)) => self.failed(&status),
+            Err(_) => Told::Unknown,
         }
     }
 }

@@ -36,7 +36,8 @@ struct Window {
 /// A read that saw a state of a container that the log does not know.
 pub fn registers(history: &History, record: &Record) -> Result<BTreeMap<Subject, Vec<Operation>>, String> {
     let windows = windows(history);
-    let (mut registers, versions) = changes(record, &windows);
+    let between = Between::of(history, &windows, record.bytes.len());
+    let (mut registers, versions) = changes(record, &windows, &between);
     for read in &history.operations {
         let Request::GetInspection(request) = &*read.request else {
             continue;
@@ -99,15 +100,78 @@ fn windows(history: &History) -> BTreeMap<(&str, &str), Window> {
     windows
 }
 
+/// When each entry must have taken effect at the earliest and at the latest, as the log has one order: after everything was
+/// invoked that has an entry before it, and before anything returned that has, or has seen, an entry after it.
+struct Between {
+    earliest: Vec<u64>,
+    latest: Vec<Option<u64>>,
+}
+
+impl Between {
+    fn of(history: &History, windows: &BTreeMap<(&str, &str), Window>, size: usize) -> Self {
+        let mut earliest = vec![0; size + 1];
+        let mut latest: Vec<Option<u64>> = vec![None; size + 1];
+        let sooner = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        for operation in &history.operations {
+            let Told::Applied(bytes) = &operation.told else {
+                continue;
+            };
+            let returned = operation.returned.map(|returned| returned.order);
+            // Entries up to this one were there when it returned.
+            let mut there = None;
+            // Entries from this one on were not there at this moment.
+            let mut not_yet = None;
+            if let Some(applied) = operation.request.applied(bytes) {
+                there = applied.entry;
+                // Whoever repeats a request is answered with an old entry: what counts is when it was sent first.
+                let context = operation.request.context();
+                let window = context.and_then(|context| windows.get(&(&*context.source, &*context.request_id)));
+                not_yet = applied
+                    .entry
+                    .zip(window)
+                    .map(|(entry, window)| (entry + 1, window.invoked));
+            } else if let Some(point) = operation.request.read_point(bytes) {
+                there = point.log_size.checked_sub(1);
+                not_yet = Some((point.log_size, operation.invoked.order)).filter(|_| point.linearizable);
+            }
+            let at = |entry: u64| usize::try_from(entry).unwrap_or(size).min(size);
+            if let Some(entry) = there {
+                latest[at(entry)] = sooner(latest[at(entry)], returned);
+            }
+            if let Some((entry, moment)) = not_yet {
+                earliest[at(entry)] = earliest[at(entry)].max(moment);
+            }
+        }
+        for entry in 1..=size {
+            earliest[entry] = earliest[entry].max(earliest[entry - 1]);
+        }
+        for entry in (0..size).rev() {
+            latest[entry] = sooner(latest[entry], latest[entry + 1]);
+        }
+        Self { earliest, latest }
+    }
+
+    fn window(&self, entry: u64) -> Window {
+        let at = usize::try_from(entry).unwrap_or(usize::MAX);
+        Window {
+            invoked: self.earliest.get(at).copied().unwrap_or(0),
+            returned: self.latest.get(at).copied().flatten(),
+        }
+    }
+}
+
 type Registers = BTreeMap<Subject, Vec<Operation>>;
 type Versions = BTreeMap<(Subject, u64), u64>;
 
 /// The changes of each register, and the position of each version in it.
-fn changes(record: &Record, windows: &BTreeMap<(&str, &str), Window>) -> (Registers, Versions) {
+fn changes(record: &Record, windows: &BTreeMap<(&str, &str), Window>, between: &Between) -> (Registers, Versions) {
     let mut registers = Registers::new();
     let mut versions = Versions::new();
     let mut containers = BTreeMap::new();
-    for (_, leaf) in &record.leaves {
+    for (entry, leaf) in &record.leaves {
         if let Event::Announced {
             inspection,
             announcement,
@@ -120,11 +184,8 @@ fn changes(record: &Record, windows: &BTreeMap<(&str, &str), Window>) -> (Regist
             Actor::External { source, request, .. } => windows.get(&(source.as_str(), request.as_str())),
             _ => None,
         };
-        // The cluster changes containers by itself: nobody knows when, but for the order.
-        let window = window.copied().unwrap_or(Window {
-            invoked: 0,
-            returned: None,
-        });
+        // The cluster changes containers by itself: nobody knows when, but the log has it between others.
+        let window = window.copied().unwrap_or_else(|| between.window(*entry));
         for no in leaf.event.subjects().inspections {
             let container = containers.get(&no).cloned().map(Subject::Container);
             for subject in [Some(Subject::Inspection(no.0)), container].into_iter().flatten() {

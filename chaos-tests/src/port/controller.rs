@@ -62,13 +62,11 @@ pub(super) fn order(device: &Device, node: u64, order: ToDevice) {
     else {
         return;
     };
-    let obeyed = {
-        let mut memory = device.memory();
-        let this = (lane_epoch.0, entry.0);
-        let obeyed = this >= memory.newest_order;
-        memory.newest_order = memory.newest_order.max(this);
-        obeyed
-    };
+    // Held until it is put down, so that the history has orders in the order in which they were judged.
+    let mut memory = device.memory();
+    let this = (lane_epoch.0, entry.0);
+    let obeyed = this >= memory.newest_order;
+    memory.newest_order = memory.newest_order.max(this);
     device.shared.counts().happened(match (obeyed, open) {
         (false, _) => "barrier_refused",
         (true, true) => "barrier_open",

@@ -10,6 +10,7 @@ mod counts;
 mod device;
 mod gate;
 mod lanes;
+mod line;
 mod nodes;
 mod officer;
 mod operator;
@@ -99,6 +100,7 @@ impl Port {
         for number in 0..shared.options.readers {
             spawn.spawn(reader::run(client(format!("reader-{number}"))));
         }
+        spawn.spawn(line::run(client("line".to_owned())));
         spawn.spawn(gate::run(client("gate".to_owned())));
         spawn.spawn(operator::run(client("operator".to_owned()), self.lanes.clone()));
         for lane in &self.lanes {

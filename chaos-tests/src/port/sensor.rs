@@ -107,7 +107,7 @@ impl Work {
                 tokio::time::sleep_until(due).await;
                 // Scale and camera have one reading only: whatever goes wrong there goes wrong with that.
                 let here = number == self.at || !matches!(self.about.modality, Modality::Radiation);
-                if !self.read(sample, content, here).await {
+                if !self.read(sample, content, here, number == 1).await {
                     return;
                 }
             }
@@ -116,7 +116,7 @@ impl Work {
     }
 
     /// One reading; false when nobody listens any more.
-    async fn read(&self, sample: SampleNo, content: ReadingContent, here: bool) -> bool {
+    async fn read(&self, sample: SampleNo, content: ReadingContent, here: bool, first: bool) -> bool {
         let misdeed = self.misdeed.filter(|_| here);
         let device = &self.device;
         let now = device.shared.time().await.now();
@@ -157,7 +157,8 @@ impl Work {
                 }
                 self.put_down(sequence);
             }
-            Some(Misdeed::Gap) => self.put_down(sequence - 1),
+            // Before the first reading of a pass nothing is missing.
+            Some(Misdeed::Gap) if !first => self.put_down(sequence - 1),
             Some(Misdeed::Replay) => {
                 self.put_down(sequence);
                 let old = device.memory().past.front().cloned();

@@ -12,7 +12,7 @@ use super::clock::PortTime;
 use super::counts::Counts;
 use super::nodes::Nodes;
 use super::options::PortOptions;
-use crate::history::{Recorder, Request};
+use crate::history::{Recorder, Request, submit};
 use crate::write::Told;
 
 /// What all clients share.
@@ -65,6 +65,23 @@ impl Shared {
         self.recorder.answer(place, told.clone());
         self.counts().answered(request.kind(), &told);
         told
+    }
+
+    /// Sends writes to a node as one batch, and puts down each of them.
+    pub(super) async fn submit(&self, client: &Arc<str>, node: u64, requests: &[Arc<Request>]) -> Vec<Told> {
+        let Some(channel) = self.nodes.channel(node) else {
+            return Vec::new();
+        };
+        let limit = self.options.call;
+        let invoke = |request| self.recorder.invoke(client, node, request, limit);
+        let places: Vec<usize> = requests.iter().map(invoke).collect();
+        let answers = submit(channel, requests, limit).await;
+        for ((place, request), told) in places.into_iter().zip(requests).zip(&answers) {
+            self.recorder.answer(place, told.clone());
+            self.counts().answered(request.kind(), told);
+        }
+        self.counts().happened("batch");
+        answers
     }
 
     /// Misbehaviour is over.

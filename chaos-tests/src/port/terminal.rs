@@ -111,7 +111,7 @@ async fn announce(mut client: Client, visit: Visit, begin: Timestamp, request: A
 }
 
 /// What a system says about a visit.
-fn announcement(visit: &Visit, begin: Timestamp, source: &str, tag: &str) -> Request {
+pub(super) fn announcement(visit: &Visit, begin: Timestamp, source: &str, tag: &str) -> Request {
     Request::Announce(pb::AnnounceRequest {
         context: Some(pb::RequestContext {
             source: source.to_owned(),

@@ -8,11 +8,13 @@ use futures::StreamExt as _;
 use portcullis_domain::id::Digest;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::log_service_client::LogServiceClient;
+use prost::Message as _;
 use tonic::transport::Channel;
 
 use crate::cluster::deadline;
-use crate::history::History;
+use crate::history::{History, Request};
 use crate::port::Nodes;
+use crate::write::Told;
 
 /// Entries that are asked for at the same time.
 const AT_ONCE: usize = 32;
@@ -120,6 +122,28 @@ impl Evidence {
             heads,
             ..Self::default()
         })
+    }
+
+    /// Puts down how many devices and actors each node said that it had, whenever a client asked it.
+    pub fn count_loads(&mut self, devices: u64, actors: u64) {
+        for operation in &self.history.operations {
+            let (Request::GetNodeStatus(_), Told::Applied(bytes)) = (&*operation.request, &operation.told) else {
+                continue;
+            };
+            let status = pb::GetNodeStatusResponse::decode(&**bytes).unwrap_or_default();
+            let load = status.node.unwrap_or_default().load.unwrap_or_default();
+            for (name, value, limit) in [
+                ("attached devices", u64::from(load.devices), devices),
+                ("actors", u64::from(load.actors), actors),
+            ] {
+                self.figures.push(Figure {
+                    node: operation.node,
+                    name: name.to_owned(),
+                    value,
+                    limit,
+                });
+            }
+        }
     }
 
     /// The log that the others are compared with: of the longest ones, the one that most nodes hold.

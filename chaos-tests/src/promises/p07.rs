@@ -43,7 +43,7 @@ pub(super) fn check(evidence: &Evidence, record: &Record, replayed: &Replayed) -
             found.add(format!("entry {} releases {inspection}, and {why}", judged.entry));
         }
         for piece in set {
-            for wrong in tampered(&evidence.history.wrongs, piece) {
+            for wrong in tampered(&evidence.history.wrongs, judged, piece) {
                 found.add(format!(
                     "entry {} releases {inspection} by readings of {}, among which number {} was a {} without any finding",
                     judged.entry,
@@ -134,10 +134,12 @@ fn missing(policy: &Policy, judged: &Judged, set: &[&Piece], verdict: &Verdict, 
 }
 
 /// Forged readings and gaps in the middle of what a piece of evidence was made of, if nobody noticed.
-fn tampered<'a>(wrongs: &'a [Wrong], piece: &Piece) -> impl Iterator<Item = &'a Wrong> {
+fn tampered<'a>(wrongs: &'a [Wrong], judged: &Judged, piece: &Piece) -> impl Iterator<Item = &'a Wrong> {
     let range = piece.readings.clone().filter(|_| piece.findings.is_empty());
+    let pass = (judged.case.no, judged.case.passes);
     wrongs.iter().filter(move |wrong| {
         matches!(wrong.misdeed, Misdeed::Forge | Misdeed::Gap)
+            && (wrong.inspection, wrong.pass) == pass
             && range.as_ref().is_some_and(|range| {
                 range.device == wrong.device
                     && range.boot == wrong.boot

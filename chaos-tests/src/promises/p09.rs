@@ -1,6 +1,7 @@
 //! P9: work is bounded. No call takes longer than its deadline, every refusal says why, and no queue is longer than its limit.
 
 use super::{Evidence, Found};
+use crate::history::GRACE;
 use crate::write::Told;
 
 pub(super) fn check(evidence: &Evidence) -> Found {
@@ -18,7 +19,7 @@ pub(super) fn check(evidence: &Evidence) -> Found {
             operation.node,
             operation.invoked.at
         );
-        let allowed = operation.limit + evidence.slack;
+        let allowed = operation.limit + GRACE + evidence.slack;
         let took = operation
             .returned
             .map_or(end, |returned| returned.at)
