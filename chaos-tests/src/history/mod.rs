@@ -67,7 +67,7 @@ pub struct BarrierOrder {
     pub equipment: EquipmentId,
     /// Open, or keep shut.
     pub open: bool,
-    /// The controller obeyed: it had seen no newer one.
+    /// The controller obeyed: it had seen no newer one, and the container stood before it.
     pub obeyed: bool,
 }
 

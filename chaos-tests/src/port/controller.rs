@@ -35,13 +35,15 @@ impl Truck {
         }
         let stammers = client.misbehaves(|share| share.repeat);
         let nudge = client.rng.random_range(0..2_000);
-        let shared = device.shared.clone();
+        let (shared, lane) = (device.shared.clone(), device.lane);
         self.on_its_way.spawn(async move {
             let visit = shared.plan.visit(&equipment);
             let travel_ms = visit.map_or(STRANGER_TRAVEL_MS, portcullis_simulator::Visit::travel_ms);
             let time = shared.time().await;
             tokio::time::sleep(time.real_wait(travel_ms + nudge)).await;
             shared.counts().happened("arrived");
+            // Wherever it stood before: it is in one place.
+            shared.world().standing.insert(equipment.clone(), lane);
             for _ in 0..=u32::from(stammers) {
                 let equipment = equipment.clone();
                 say(&outbox, FromDevice::Arrived { equipment }).await;
@@ -50,7 +52,8 @@ impl Truck {
     }
 }
 
-/// Takes a barrier order: an older one than the newest is refused, and every one is put down.
+/// Takes a barrier order. One that is older than the newest, or for a container that does not stand here, is refused; every one
+/// is put down.
 pub(super) fn order(device: &Device, node: u64, order: ToDevice) {
     let ToDevice::Barrier {
         open,
@@ -65,7 +68,8 @@ pub(super) fn order(device: &Device, node: u64, order: ToDevice) {
     // Held until it is put down, so that the history has orders in the order in which they were judged.
     let mut memory = device.memory();
     let this = (lane_epoch.0, entry.0);
-    let obeyed = this >= memory.newest_order;
+    let newest = this >= memory.newest_order;
+    let obeyed = newest && device.shared.world().leave(&equipment, device.lane);
     memory.newest_order = memory.newest_order.max(this);
     device.shared.counts().happened(match (obeyed, open) {
         (false, _) => "barrier_refused",

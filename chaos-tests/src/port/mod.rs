@@ -152,3 +152,78 @@ impl Port {
         self.shared.recorder.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use std::time::Duration;
+
+    use portcullis_domain::equipment::EquipmentId;
+    use portcullis_domain::id::LaneId;
+    use rand::RngExt as _;
+
+    use super::*;
+
+    fn port(seed: u64) -> Port {
+        let options = PortOptions {
+            seed,
+            containers: 10,
+            ..PortOptions::default()
+        };
+        Port::new(options, Nodes::default()).unwrap()
+    }
+
+    #[test]
+    fn a_port_is_made_of_its_seed() {
+        assert_eq!(port(1).lanes(), port(1).lanes());
+        assert_ne!(port(1).lanes(), port(2).lanes(), "keys are drawn");
+        assert_eq!(port(1).shared.plan.visits(), port(1).shared.plan.visits());
+    }
+
+    #[test]
+    fn what_one_client_draws_depends_on_seed_and_name_alone() {
+        let draws = |port: &Port, name: &str| -> Vec<u64> {
+            let mut client = Client::new(&port.shared, name);
+            (0..8).map(|_| client.rng.random()).collect()
+        };
+        let (one, same, other) = (port(1), port(1), port(2));
+        draws(&same, "officer-0");
+        assert_eq!(draws(&one, "gate"), draws(&same, "gate"), "the officer moved nothing");
+        assert_ne!(draws(&one, "gate"), draws(&one, "officer-0"));
+        assert_ne!(draws(&one, "gate"), draws(&other, "gate"));
+    }
+
+    #[test]
+    fn request_ids_of_a_client_are_never_used_twice() {
+        let port = port(1);
+        let mut gate = Client::new(&port.shared, "gate");
+        let ids: std::collections::BTreeSet<String> = (0..100)
+            .map(|_| gate.context("gate", "clerk").unwrap().request_id)
+            .collect();
+        assert_eq!(ids.len(), 100);
+    }
+
+    #[test]
+    fn a_container_stands_before_one_lane_and_drives_on_once() {
+        let port = port(1);
+        let equipment = EquipmentId::new("MSKU1234565").unwrap();
+        let mut world = port.shared.world();
+        world.standing.insert(equipment.clone(), LaneId(1));
+        world.standing.insert(equipment.clone(), LaneId(2));
+        assert!(!world.leave(&equipment, LaneId(1)), "it has driven to another lane");
+        assert!(world.leave(&equipment, LaneId(2)));
+        assert!(!world.leave(&equipment, LaneId(2)));
+    }
+
+    #[tokio::test]
+    async fn a_port_without_nodes_waits_and_can_be_stopped() {
+        let mut port = port(1);
+        port.start();
+        tokio::task::yield_now().await;
+        port.calm();
+        assert!(port.open().is_empty());
+        let history = tokio::time::timeout(Duration::from_secs(5), port.stop()).await.unwrap();
+        assert!(history.operations.is_empty() && history.orders.is_empty());
+    }
+}

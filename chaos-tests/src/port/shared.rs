@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::id::LaneId;
 use portcullis_simulator::{PortPlan, ReadingSource};
 use tokio::sync::watch;
 
@@ -36,6 +37,19 @@ pub(super) struct World {
     pub(super) announced: BTreeMap<u64, EquipmentId>,
     /// Inspections that watchers saw concluded.
     pub(super) concluded: BTreeSet<u64>,
+    /// Before which lane each container stands that has arrived somewhere and was not sent on.
+    pub(super) standing: BTreeMap<EquipmentId, LaneId>,
+}
+
+impl World {
+    /// A container drives on from a lane; false if it does not stand there.
+    pub(super) fn leave(&mut self, equipment: &EquipmentId, lane: LaneId) -> bool {
+        let stands = self.standing.get(equipment) == Some(&lane);
+        if stands {
+            self.standing.remove(equipment);
+        }
+        stands
+    }
 }
 
 impl Shared {
