@@ -59,9 +59,9 @@ impl Bed {
     /// Waits until everything that was announced is concluded.
     async fn concluded(&self) {
         self.port.calm();
-        let open = async || match self.port.open() {
-            open if open.is_empty() => Ok(()),
-            open => Err(format!("inspections {open:?} are open")),
+        let open = async || match self.port.is_settled() {
+            true => Ok(()),
+            false => Err(format!("inspections {:?} are open", self.port.open())),
         };
         let all = eventually("everything is concluded", WITHIN, open).await;
         assert!(all.is_ok(), "{all:?}: {:#?}", self.port.counts());

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use portcullis_domain::id::Timestamp;
-use portcullis_proto::v1 as pb;
-use prost::Message as _;
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 
@@ -27,13 +25,13 @@ pub(super) async fn run(mut client: Client) {
         let every_ms = BATCH / SHARE / shared.options.per_minute * 60_000.0;
         let wait = shared.time().await.real_wait(every_ms as u64);
         client.pause(wait).await;
+        let _asking = shared.asking();
         if shared.is_calm() {
             return;
         }
         let now = shared.time().await.now();
         let count = client.rng.random_range(2..7);
         let mut requests = Vec::new();
-        let mut containers = Vec::new();
         for one in 0..count {
             let Some(visit) = shared.plan.visits().choose(&mut client.rng) else {
                 return;
@@ -41,27 +39,18 @@ pub(super) async fn run(mut client: Client) {
             // They are there already.
             let begin = Timestamp(now.0.saturating_sub(visit.ready_after_ms));
             requests.push(Arc::new(announcement(visit, begin, "line", &format!("{batch}.{one}"))));
-            containers.push(visit.equipment.clone());
         }
         if client.misbehaves(|share| share.repeat) {
             requests.push(requests[0].clone());
-            containers.push(containers[0].clone());
         }
-        let answers = insist(&mut client, &requests).await;
-        for (told, equipment) in answers.iter().zip(containers) {
-            if let Told::Applied(bytes) = told
-                && let Ok(answer) = pb::AnnounceResponse::decode(&**bytes)
-            {
-                shared.world().announced.insert(answer.inspection, equipment);
-            }
-        }
+        insist(&mut client, &requests).await;
     }
 }
 
 /// Sends a batch at one node after the other, always all of it, until each answer is known and final.
-async fn insist(client: &mut Client, requests: &[Arc<Request>]) -> Vec<Told> {
-    let mut answers = Vec::new();
+async fn insist(client: &mut Client, requests: &[Arc<Request>]) {
     for _ in 0..TRIES {
+        let mut answers = Vec::new();
         if let Some((node, _)) = client.shared.nodes.any(&mut client.rng) {
             answers = client.shared.submit(&client.name, node, requests).await;
         }
@@ -71,9 +60,8 @@ async fn insist(client: &mut Client, requests: &[Arc<Request>]) -> Vec<Told> {
             Told::Unknown => false,
         };
         if !answers.is_empty() && answers.iter().all(is_known) {
-            break;
+            return;
         }
         client.pause(client.shared.options.pause).await;
     }
-    answers
 }

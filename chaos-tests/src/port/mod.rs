@@ -136,6 +136,11 @@ impl Port {
         open.copied().collect()
     }
 
+    /// Nothing is open, and no announcement is under way that could open something. Once the port is calm it stays so.
+    pub fn is_settled(&self) -> bool {
+        self.shared.asked() == 0 && self.open().is_empty()
+    }
+
     /// What was put down so far: a copy for checks while the port runs.
     pub fn history(&self) -> History {
         self.shared.recorder.history()

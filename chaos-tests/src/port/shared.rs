@@ -1,12 +1,14 @@
 //! What all clients of a port share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::LaneId;
+use portcullis_proto::v1 as pb;
 use portcullis_simulator::{PortPlan, ReadingSource};
+use prost::Message as _;
 use tokio::sync::watch;
 
 use super::clock::PortTime;
@@ -26,8 +28,18 @@ pub(super) struct Shared {
     pub(super) clock: watch::Sender<Option<PortTime>>,
     pub(super) calm: watch::Sender<bool>,
     pub(super) operators: AtomicBool,
+    asking: AtomicUsize,
     counts: Mutex<Counts>,
     world: Mutex<World>,
+}
+
+/// An announcement that is under way.
+pub(super) struct Asking(Arc<Shared>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.asking.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What the port's own systems know of its containers.
@@ -63,6 +75,7 @@ impl Shared {
             clock: watch::Sender::new(None),
             calm: watch::Sender::new(false),
             operators: AtomicBool::new(true),
+            asking: AtomicUsize::new(0),
             counts: Mutex::default(),
             world: Mutex::default(),
         }
@@ -77,7 +90,7 @@ impl Shared {
         let place = self.recorder.invoke(client, node, request, limit);
         let told = request.send(channel, limit).await;
         self.recorder.answer(place, told.clone());
-        self.counts().answered(request.kind(), &told);
+        self.learn(request, &told);
         told
     }
 
@@ -92,15 +105,38 @@ impl Shared {
         let answers = submit(channel, requests, limit).await;
         for ((place, request), told) in places.into_iter().zip(requests).zip(&answers) {
             self.recorder.answer(place, told.clone());
-            self.counts().answered(request.kind(), told);
+            self.learn(request, told);
         }
         self.counts().happened("batch");
         answers
     }
 
+    /// Counts an answer; one to an announcement names an inspection that is to be concluded.
+    fn learn(&self, request: &Request, told: &Told) {
+        self.counts().answered(request.kind(), told);
+        if let (Request::Announce(asked), Told::Applied(bytes)) = (request, told)
+            && let Some(announcement) = &asked.announcement
+            && let Ok(equipment) = EquipmentId::new(&announcement.equipment_id)
+            && let Ok(answer) = pb::AnnounceResponse::decode(&**bytes)
+        {
+            self.world().announced.insert(answer.inspection, equipment);
+        }
+    }
+
     /// Misbehaviour is over.
     pub(super) fn is_calm(&self) -> bool {
         *self.calm.borrow()
+    }
+
+    /// An announcement is under way until this is dropped.
+    pub(super) fn asking(self: &Arc<Self>) -> Asking {
+        self.asking.fetch_add(1, Ordering::SeqCst);
+        Asking(self.clone())
+    }
+
+    /// Announcements whose answer is not known yet.
+    pub(super) fn asked(&self) -> usize {
+        self.asking.load(Ordering::SeqCst)
     }
 
     /// Operators may act.

@@ -7,14 +7,13 @@ use std::time::Duration;
 use portcullis_domain::id::Timestamp;
 use portcullis_proto::v1 as pb;
 use portcullis_simulator::Visit;
-use prost::Message as _;
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 use tokio::task::JoinSet;
 
 use super::client::Client;
+use super::shared::Asking;
 use crate::history::Request;
-use crate::write::Told;
 
 /// Announcements that one system has under way at the same time.
 const AT_ONCE: usize = 12;
@@ -26,6 +25,9 @@ const LATE_EVERY: u64 = 12;
 /// Announces the visits of one of several systems, for ever: when all have come, the first ones come again.
 pub(super) async fn run(mut client: Client, number: u32, of: u32) {
     let shared = client.shared.clone();
+    if !shared.plan.visits().iter().any(|visit| visit.index % of == number) {
+        return;
+    }
     let mut under_way = JoinSet::new();
     let mut past: VecDeque<Arc<Request>> = VecDeque::new();
     let mut sent = 0;
@@ -39,15 +41,17 @@ pub(super) async fn run(mut client: Client, number: u32, of: u32) {
             let time = shared.time().await;
             let due = begin.plus_millis(visit.ready_after_ms);
             tokio::time::sleep(time.real_wait(due.millis_since(time.now()))).await;
-            if shared.is_calm() {
-                // What is under way is brought to an end; nothing new comes.
-                while under_way.join_next().await.is_some() {}
-                return;
-            }
             while under_way.len() >= AT_ONCE {
                 under_way.join_next().await;
             }
             while under_way.try_join_next().is_some() {}
+            let asking = shared.asking();
+            if shared.is_calm() {
+                drop(asking);
+                // What is under way is brought to an end; nothing new comes.
+                while under_way.join_next().await.is_some() {}
+                return;
+            }
             let source = format!("tos-{number}");
             let request = Arc::new(announcement(visit, begin, &source, &format!("{round}.{}", visit.index)));
             past.push_back(request.clone());
@@ -55,14 +59,16 @@ pub(super) async fn run(mut client: Client, number: u32, of: u32) {
                 past.pop_front();
             }
             let one = Client::new(&shared, format!("{source}/{round}.{}", visit.index));
-            under_way.spawn(announce(one, visit.clone(), begin, request));
+            under_way.spawn(announce(one, visit.clone(), begin, request, asking));
             sent += 1;
             if sent % LATE_EVERY == 0
                 && client.misbehaves(|share| share.repeat * 4)
                 && let Some(old) = past.make_contiguous().choose(&mut client.rng).cloned()
             {
                 let mut again = Client::new(&shared, format!("{source}/late.{sent}"));
+                let asking = shared.asking();
                 under_way.spawn(async move {
+                    let _asking = asking;
                     again.ask_shared(&old).await;
                 });
             }
@@ -71,24 +77,15 @@ pub(super) async fn run(mut client: Client, number: u32, of: u32) {
 }
 
 /// One announcement, and what a hasty, confused or doubled system makes of it.
-async fn announce(mut client: Client, visit: Visit, begin: Timestamp, request: Arc<Request>) {
+async fn announce(mut client: Client, visit: Visit, begin: Timestamp, request: Arc<Request>, _asking: Asking) {
     let shared = client.shared.clone();
     let hasty = client.misbehaves(|share| share.repeat);
-    let told = if hasty {
+    if hasty {
         // The same request twice at the same time.
         let mut twin = Client::new(&shared, format!("{}/twin", client.name));
-        let (told, _) = tokio::join!(client.insist(&request), twin.ask_shared(&request));
-        told
+        tokio::join!(client.insist(&request), twin.ask_shared(&request));
     } else {
-        client.insist(&request).await
-    };
-    if let Told::Applied(bytes) = &told
-        && let Ok(answer) = pb::AnnounceResponse::decode(&**bytes)
-    {
-        shared
-            .world()
-            .announced
-            .insert(answer.inspection, visit.equipment.clone());
+        client.insist(&request).await;
     }
     if client.misbehaves(|share| share.repeat) {
         let wait = client.rng.random_range(50..5000);
