@@ -1,7 +1,7 @@
 //! The promises P1 to P10, each a check of what a run left behind: what clients saw, and what the nodes hold.
 //!
-//! A check judges evidence and asks nobody. The runner gathers: a [`History`] from its workload, the logs from the nodes, and
-//! what only it knows, such as when everything was healed.
+//! A check judges evidence and asks nobody. The runner gathers: a [`crate::history::History`] from its workload, the
+//! logs from the nodes, and what only it knows, such as when everything was healed.
 
 mod evidence;
 mod p01;
