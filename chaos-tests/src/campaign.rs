@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use futures::StreamExt as _;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -14,16 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::cluster::{Blueprint, Cluster};
+use crate::court::Court;
 use crate::disk::Loss;
 use crate::load::Load;
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::Violation;
 use crate::report::Report;
 use crate::write::Told;
 
-/// Requests that are repeated at the same time.
-const AT_ONCE: usize = 32;
-/// Older writes that are repeated in each cycle.
-const OLD_ONES: usize = 16;
 /// Every so many cycles the whole log is read again from a node.
 const READ_AGAIN: u64 = 50;
 
@@ -81,8 +77,7 @@ pub struct Campaign {
     plan: Plan,
     dir: PathBuf,
     cluster: Cluster,
-    load: Load,
-    oracle: Oracle,
+    court: Court,
     done: Vec<Cycle>,
     cycles: File,
 }
@@ -120,12 +115,12 @@ impl Campaign {
         let cycles = File::options().create(true).append(true).open(&path)?;
         let account = Account::open(&dir.join("account.jsonl"))?;
         let channels = cluster.nodes.values().map(|node| node.channel.clone()).collect();
+        let within = plan.within;
         Ok(Self {
             plan,
             dir,
             cluster,
-            load: Load::new(channels, account),
-            oracle: Oracle::default(),
+            court: Court::new(Load::new(channels, account), within),
             done,
             cycles,
         })
@@ -147,23 +142,27 @@ impl Campaign {
             }
             // Of each cycle its own, so that going on draws what one run would have drawn.
             let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed.wrapping_add(number));
-            let before = self.load.account().end();
+            let before = self.court.load().account().end();
             let mut cycle = self
                 .cycle(number, &mut rng)
                 .await
                 .with_context(|| format!("cycle {number}"))?;
             violations = self.judge(&mut rng).await.with_context(|| format!("cycle {number}"))?;
-            violations.extend(self.repeat(before, &mut rng).await?);
+            violations.extend(self.court.repeat(before, &mut rng).await?);
             self.count(before, &mut cycle);
             writeln!(self.cycles, "{}", serde_json::to_string(&cycle)?).context("writing cycles.jsonl")?;
             tell(&cycle);
             self.done.push(cycle);
         }
         if violations.is_empty() {
-            violations = self.whole().await.context("the judgement of the whole")?;
+            violations = self
+                .court
+                .whole(&mut self.cluster)
+                .await
+                .context("the judgement of the whole")?;
         }
         self.cluster.stop().await;
-        let account = self.load.account();
+        let account = self.court.load().account();
         Ok(Report::new(
             &self.plan,
             &self.dir,
@@ -183,17 +182,17 @@ impl Campaign {
             (Harm::PowerLoss, Loss::Everything) => "power loss",
             (Harm::PowerLoss, Loss::Torn) => "torn power loss",
         };
-        self.load.go();
+        self.court.load().go();
         // Some load, and then the moment at which something is under way.
         tokio::time::sleep(Duration::from_millis(rng.random_range(50..300))).await;
-        self.load.next_send().await;
+        self.court.load().next_send().await;
         tokio::time::sleep(Duration::from_micros(rng.random_range(0..6000))).await;
         self.hurt(&victims, loss, rng).await?;
 
         let mut since = Instant::now();
         let majority_stays = victims.len() * 2 < self.cluster.nodes.len();
         if majority_stays {
-            self.load.applied_after(since, within).await?;
+            self.court.load().applied_after(since, within).await?;
         }
         let serving = since.elapsed();
         let twice = rng.random_bool(0.15);
@@ -207,11 +206,11 @@ impl Campaign {
         let serving = match majority_stays {
             true => serving,
             false => {
-                self.load.applied_after(since, within).await?;
+                self.court.load().applied_after(since, within).await?;
                 since.elapsed()
             }
         };
-        self.load.pause().await?;
+        self.court.load().pause().await?;
         self.cluster.agree(within).await?;
         Ok(Cycle {
             cycle: number,
@@ -257,85 +256,22 @@ impl Campaign {
         victims.iter().try_for_each(|id| self.cluster.node(*id).start())
     }
 
-    /// Reads what is new in the log at one node, and compares all of it with the account.
+    /// Reads what is new in the log at one node, and compares all of it with the account; now and then reads all again.
     async fn judge(&mut self, rng: &mut ChaCha8Rng) -> anyhow::Result<Vec<Violation>> {
+        let again = self.done.len() as u64 % READ_AGAIN == READ_AGAIN - 1;
         let head = self.cluster.agree(self.plan.within).await?;
-        let node = self.cluster.any(rng).channel.clone();
-        self.oracle.follow(&node, &head).await?;
-        if self.done.len() as u64 % READ_AGAIN == READ_AGAIN - 1 {
-            self.oracle.read_again(&node).await?;
-        }
-        Ok(self.oracle.judge(&self.load.account()))
-    }
-
-    /// Repeats the acknowledged writes since `before` and some older ones, and asks about half of the unknown ones.
-    async fn repeat(&mut self, before: u64, rng: &mut ChaCha8Rng) -> anyhow::Result<Vec<Violation>> {
-        let chosen: Vec<(u64, Told)> = {
-            let account = self.load.account();
-            let old = (0..OLD_ONES).filter_map(|_| {
-                let serial = (before > 0).then(|| rng.random_range(0..before))?;
-                account.told().get_key_value(&serial)
-            });
-            let old: Vec<_> = old.filter(|(_, told)| matches!(told, Told::Applied(_))).collect();
-            let new = account.told().range(before..).filter(|(serial, told)| match told {
-                Told::Applied(_) => true,
-                // The other half stays unknown for ever, as with a client that never asks again.
-                Told::Unknown => *serial % 2 == 0,
-                Told::Refused(_) => false,
-            });
-            let all = old.into_iter().chain(new);
-            all.map(|(serial, told)| (*serial, told.clone())).collect()
-        };
-        self.ask_again(chosen).await?;
-        Ok(self.oracle.met().to_vec())
-    }
-
-    async fn ask_again(&mut self, writes: Vec<(u64, Told)>) -> anyhow::Result<()> {
-        let load = &self.load;
-        let within = self.plan.within;
-        let mut answers = futures::stream::iter(writes)
-            .map(|(serial, told)| async move { (serial, told, load.again(serial, within).await) })
-            .buffer_unordered(AT_ONCE);
-        while let Some((serial, before, now)) = answers.next().await {
-            if before == Told::Unknown && matches!(now, Told::Applied(_)) {
-                load.account().record(serial, now)?;
-            } else {
-                self.oracle.repeated(serial, &before, &now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Every node's whole log, and every acknowledged write once more.
-    async fn whole(&mut self) -> anyhow::Result<Vec<Violation>> {
-        let applied: Vec<(u64, Told)> = self
-            .load
-            .account()
-            .told()
-            .iter()
-            .filter(|(_, told)| matches!(told, Told::Applied(_)))
-            .map(|(serial, told)| (*serial, told.clone()))
-            .collect();
-        self.ask_again(applied).await?;
-        let head = self.cluster.agree(self.plan.within).await?;
-        for (at, node) in self.cluster.nodes.values().enumerate() {
-            match at {
-                0 => self.oracle.follow(&node.channel, &head).await?,
-                _ => self.oracle.read_again(&node.channel).await?,
-            }
-        }
-        Ok(self.oracle.judge(&self.load.account()))
+        self.court.judge(&self.cluster, &head, again, rng).await
     }
 
     fn count(&self, from: u64, cycle: &mut Cycle) {
-        for told in self.load.account().told().range(from..).map(|(_, told)| told) {
+        for told in self.court.load().account().told().range(from..).map(|(_, told)| told) {
             match told {
                 Told::Applied(_) => cycle.applied += 1,
                 Told::Refused(_) => cycle.refused += 1,
                 Told::Unknown => cycle.unknown += 1,
             }
         }
-        cycle.entries = self.oracle.size();
+        cycle.entries = self.court.size();
     }
 }
 

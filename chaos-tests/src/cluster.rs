@@ -1,5 +1,5 @@
-//! A cluster of real node processes on loopback. Each has a folder and a disk of its own, can be killed, can lose its
-//! power, and can be started again.
+//! A cluster of real node processes on loopback, or each in a network namespace of its own. Each has a folder and a disk of
+//! its own, can be killed, can lose its power, and can be started again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -45,10 +45,21 @@ pub struct Blueprint {
     pub lanes: Vec<LaneSpec>,
     /// The port's clock.
     pub clock: PortClock,
+    /// Where each node listens and runs, by id; empty for free ports on loopback, in the namespace of this process.
+    pub seats: BTreeMap<u64, Seat>,
+}
+
+/// A node's place in a network.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The file that holds its network namespace.
+    pub namespace: PathBuf,
 }
 
 impl Blueprint {
-    /// Three nodes on ordinary disks, without lanes, with nothing set, in real time.
+    /// Three nodes on ordinary disks on loopback, without lanes, with nothing set, in real time.
     pub fn new(program: &Path, dir: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -58,6 +69,7 @@ impl Blueprint {
             set: Vec::new(),
             lanes: Vec::new(),
             clock: PortClock::REAL,
+            seats: BTreeMap::new(),
         }
     }
 }
@@ -84,6 +96,8 @@ pub struct Node {
     pub log: PathBuf,
     program: PathBuf,
     set: Vec<String>,
+    namespace: Option<PathBuf>,
+    environment: BTreeMap<String, String>,
     // Before the disk: it is dropped first, and its process is what keeps the disk busy.
     child: Option<Child>,
     // The process stops when it ends. Not left in `child`, which closes it to wait.
@@ -99,13 +113,32 @@ pub fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .expect("an address makes a valid URL")
         .connect_timeout(Duration::from_millis(500))
+        // A connection whose packets vanish is given up, and a new one made, rather than waited for until TCP tries again.
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(1))
+        .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect_lazy()
 }
 
 /// The program, with nothing in its environment that would configure it.
 pub fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
+    command_in(None, program)
+}
+
+/// The program in a network namespace, held by a file; `None` for that of this process. The process is the program's own:
+/// `nsenter` becomes it.
+pub fn command_in(namespace: Option<&Path>, program: &Path) -> Command {
+    let mut command = match namespace {
+        None => Command::new(program),
+        Some(file) => {
+            let mut enter = std::ffi::OsString::from("--net=");
+            enter.push(file);
+            let mut command = Command::new("nsenter");
+            command.arg(enter).arg("--").arg(program);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("PORTCULLIS_")) {
             command.env_remove(name);
@@ -122,7 +155,8 @@ impl Cluster {
     /// If the file system refuses.
     pub fn create(blueprint: &Blueprint) -> anyhow::Result<Self> {
         let id = ClusterId(rand::random());
-        let addresses: BTreeMap<u64, SocketAddr> = (1..=blueprint.nodes).map(|id| (id, free_port())).collect();
+        let address = |id| blueprint.seats.get(&id).map_or_else(free_port, |seat| seat.address);
+        let addresses: BTreeMap<u64, SocketAddr> = (1..=blueprint.nodes).map(|id| (id, address(id))).collect();
         let peers: Vec<Peer> = addresses
             .iter()
             .map(|(id, address)| Peer {
@@ -181,6 +215,8 @@ impl Cluster {
                 log: folder.join("log.txt"),
                 program: blueprint.program.clone(),
                 set: blueprint.set.clone(),
+                namespace: blueprint.seats.get(&id).map(|seat| seat.namespace.clone()),
+                environment: BTreeMap::new(),
                 child: None,
                 stdin: None,
                 disk,
@@ -274,6 +310,31 @@ impl Cluster {
         agreed
     }
 
+    /// Waits until every node holds what the log had a moment ago, while clients may go on writing, and returns its head of
+    /// then.
+    ///
+    /// # Errors
+    /// If one does not within the time, or has ended by itself.
+    pub async fn caught_up(&mut self, within: Duration) -> anyhow::Result<pb::GetHeadResponse> {
+        let nodes = &mut self.nodes;
+        let caught_up = eventually("all nodes hold what was acknowledged", within, async || {
+            let heads = futures::future::join_all(nodes.values().map(Node::head)).await;
+            let heads = heads.into_iter().zip(nodes.values());
+            let heads = heads.map(|(head, node)| head.map_err(|why| format!("node {}: {why}", node.id)));
+            let heads = heads.collect::<Result<Vec<_>, _>>()?;
+            // Each was complete when it was asked for, so that every node has what the shortest has.
+            heads
+                .into_iter()
+                .min_by_key(|head| head.size)
+                .ok_or_else(|| "a cluster has nodes".to_owned())
+        })
+        .await;
+        for node in nodes.values_mut() {
+            node.must_run()?;
+        }
+        caught_up
+    }
+
     /// Kills these nodes at the same moment, and waits until their processes are gone.
     ///
     /// # Errors
@@ -328,8 +389,9 @@ impl Node {
     /// If it cannot be started.
     pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = command(&self.program);
+        let mut command = command_in(self.namespace.as_deref(), &self.program);
         command
+            .envs(&self.environment)
             .args(["node", "run", "--stop-with-stdin", "--config"])
             .arg(&self.config);
         for set in &self.set {
@@ -369,10 +431,37 @@ impl Node {
         }
     }
 
+    /// From its next start on, this is set over its file, such as `raft.heartbeat_ms=30`.
+    pub fn set_option(&mut self, option: &str) {
+        self.set.push(option.to_owned());
+    }
+
     /// From its next start on, its data is in another folder.
     pub fn set_data(&mut self, data: &Path) {
-        self.set.push(format!("node.data_dir={}", data.display()));
+        self.set_option(&format!("node.data_dir={}", data.display()));
         self.data = data.to_owned();
+    }
+
+    /// What its next starts find in their environment, beside what this process has.
+    pub fn set_environment(&mut self, environment: BTreeMap<String, String>) {
+        self.environment = environment;
+    }
+
+    /// Ends the process as an operator would, and waits until it has ended in good order.
+    ///
+    /// # Errors
+    /// If it does not within the time, or says that something failed.
+    pub async fn stop_in_order(&mut self, within: Duration) -> anyhow::Result<()> {
+        self.stdin = None;
+        let status = self.ends(within).await?;
+        if !status.success() {
+            bail!(
+                "node {} did not stop in order ({status}):\n{}",
+                self.id,
+                self.last_words()
+            );
+        }
+        Ok(())
     }
 
     /// Waits until the process ends by itself.

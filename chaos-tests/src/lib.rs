@@ -6,11 +6,13 @@
 pub mod account;
 pub mod campaign;
 pub mod cluster;
+pub mod court;
 pub mod damage;
 pub mod disk;
 pub mod history;
 pub mod linearizability;
 pub mod load;
+pub mod nemesis;
 pub mod oracle;
 pub mod port;
 pub mod ports;

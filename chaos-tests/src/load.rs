@@ -43,6 +43,11 @@ struct Shared {
 impl Load {
     /// Clients of these nodes, which wait until they are told to run.
     pub fn new(nodes: Vec<Channel>, account: Account) -> Self {
+        Self::of(CLIENTS, nodes, account)
+    }
+
+    /// So many clients, beside each other, which wait until they are told to run.
+    pub fn of(clients: usize, nodes: Vec<Channel>, account: Account) -> Self {
         let shared = Arc::new(Shared {
             nodes,
             account: Mutex::new(account),
@@ -53,13 +58,13 @@ impl Load {
             failed: Mutex::new(None),
             turn: AtomicUsize::new(0),
         });
-        let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
-            clients.spawn(client(shared.clone()));
+        let mut tasks = JoinSet::new();
+        for _ in 0..clients {
+            tasks.spawn(client(shared.clone()));
         }
         Self {
             shared,
-            _clients: clients,
+            _clients: tasks,
         }
     }
 

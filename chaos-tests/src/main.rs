@@ -13,6 +13,10 @@ use portcullis_chaos::cluster::Blueprint;
 use portcullis_chaos::report::Report;
 use portcullis_chaos::{disk, program};
 
+mod hurt;
+
+use hurt::Nemesis;
+
 /// A promise was broken, as with `portcullis`.
 const VERIFICATION_FAILED: u8 = 12;
 
@@ -46,6 +50,9 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Everything at once: each node in a network namespace of its own, under load, hurt by faults of processes, network,
+    /// disks and clocks, one by one and in pairs; each proven done and proven undone. Needs root, FUSE and nftables.
+    Nemesis(Nemesis),
 }
 
 #[derive(Debug, Args)]
@@ -73,10 +80,17 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("starting the runtime")
-        .and_then(|runtime| runtime.block_on(run(cli)));
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match cli.command {
+                    Command::Nemesis(nemesis) => hurt::run(nemesis).await,
+                    Command::Kills { cycles, resume, common } => campaign(Harm::Kill, cycles, resume, common).await,
+                    Command::Power { losses, common } => campaign(Harm::PowerLoss, losses, false, common).await,
+                }
+            })
+        });
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(VERIFICATION_FAILED),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("portcullis-chaos: {error:#}");
             ExitCode::FAILURE
@@ -84,16 +98,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<bool> {
-    let (harm, cycles, resume, common) = match cli.command {
-        Command::Kills { cycles, resume, common } => (Harm::Kill, cycles, resume, common),
-        Command::Power { losses, common } => {
-            if let Some(why) = disk::unusable() {
-                bail!("power cannot be made to fail here: {why}");
-            }
-            (Harm::PowerLoss, losses, false, common)
-        }
-    };
+async fn campaign(harm: Harm, cycles: u64, resume: bool, common: Common) -> anyhow::Result<u8> {
+    if harm == Harm::PowerLoss
+        && let Some(why) = disk::unusable()
+    {
+        bail!("power cannot be made to fail here: {why}");
+    }
     let program = match common.program {
         Some(program) => program,
         None => program::program()?.to_owned(),
@@ -145,7 +155,10 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     } else if !report.passed {
         eprintln!("stopped after {} of {cycles} cycles: the time is over", report.cycles);
     }
-    Ok(report.violations.is_empty())
+    Ok(match report.violations.is_empty() {
+        true => 0,
+        false => VERIFICATION_FAILED,
+    })
 }
 
 fn progress(cycles: u64) -> ProgressBar {

@@ -59,7 +59,7 @@ pub struct Times {
 }
 
 impl Times {
-    fn new(times: impl Iterator<Item = u64>) -> Self {
+    pub(crate) fn new(times: impl Iterator<Item = u64>) -> Self {
         let mut times: Vec<u64> = times.collect();
         times.sort_unstable();
         let at = |percent: usize| {

@@ -221,6 +221,19 @@ impl Image {
         Ok(file.now.read(offset, length))
     }
 
+    /// Whether a write of so many bytes there would take pages that the file does not have.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn takes_pages(&self, ino: Ino, offset: u64, length: usize) -> Result<bool> {
+        let Some(Node::File(file)) = self.nodes.get(&ino) else {
+            return Err(Errno::NOENT);
+        };
+        let last = offset.saturating_add(length as u64).saturating_sub(1) / PAGE as u64;
+        let mut pages = offset / PAGE as u64..=last;
+        Ok(length > 0 && pages.any(|page| !file.now.pages.contains_key(&page)))
+    }
+
     /// Writes, and makes the file longer if need be.
     ///
     /// # Errors

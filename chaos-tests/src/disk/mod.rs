@@ -1,7 +1,9 @@
-//! A disk whose power can fail: a folder that loses what was not fsynced, through FUSE.
+//! A disk whose power can fail: a folder that loses what was not fsynced, through FUSE. It may also be full, fail to sync or
+//! be slow.
 
 mod image;
 mod mount;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +13,16 @@ use fuser::BackgroundSession;
 use rand::Rng;
 
 pub use image::{Image, Ino, Loss, ROOT, SECTOR, Stat};
+pub use trouble::{Met, Trouble};
+
+use trouble::Troubles;
 
 /// A disk with its folder. The content lives in this process; the folder is gone when the value is.
 #[derive(Debug)]
 pub struct PowerDisk {
     folder: PathBuf,
     image: Arc<Mutex<Image>>,
+    troubles: Arc<Mutex<Troubles>>,
     session: Option<BackgroundSession>,
 }
 
@@ -44,6 +50,7 @@ impl PowerDisk {
         let mut disk = Self {
             folder: folder.to_owned(),
             image: Arc::default(),
+            troubles: Arc::default(),
             session: None,
         };
         disk.attach()?;
@@ -71,12 +78,26 @@ impl PowerDisk {
         self.image().syncs()
     }
 
+    /// From now on, this is wrong with the disk.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.troubles().now = trouble;
+    }
+
+    /// Who met its troubles so far.
+    pub fn met(&self) -> Met {
+        self.troubles().met
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn image(&self) -> MutexGuard<'_, Image> {
         self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attach(&mut self) -> anyhow::Result<()> {
-        let session = mount::mount(self.image.clone(), &self.folder)
+        let session = mount::mount(self.image.clone(), self.troubles.clone(), &self.folder)
             .with_context(|| format!("mounting a FUSE file system at {}", self.folder.display()))?;
         self.session = Some(session);
         Ok(())

@@ -13,6 +13,7 @@ use fuser::{
 };
 
 use super::image::{Image, Stat};
+use super::trouble::Troubles;
 
 /// The name under which our file systems stand in the list of mounts.
 const NAME: &str = "portcullis-chaos";
@@ -20,10 +21,14 @@ const NAME: &str = "portcullis-chaos";
 const CACHED: Duration = Duration::from_secs(3600);
 
 /// Mounts an image.
-pub(super) fn mount(image: Arc<Mutex<Image>>, folder: &Path) -> io::Result<BackgroundSession> {
+pub(super) fn mount(
+    image: Arc<Mutex<Image>>,
+    troubles: Arc<Mutex<Troubles>>,
+    folder: &Path,
+) -> io::Result<BackgroundSession> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName(NAME.to_owned()), MountOption::NoAtime];
-    fuser::spawn_mount(Mounted(image), folder, &config)
+    fuser::spawn_mount(Mounted { image, troubles }, folder, &config)
 }
 
 /// Takes our file system away from a folder, if one is there, also if whoever served it is gone.
@@ -39,11 +44,35 @@ pub(super) fn detach(folder: &Path) {
     }
 }
 
-struct Mounted(Arc<Mutex<Image>>);
+struct Mounted {
+    image: Arc<Mutex<Image>>,
+    troubles: Arc<Mutex<Troubles>>,
+}
 
 impl Mounted {
     fn image(&self) -> MutexGuard<'_, Image> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sync, with what the disk's troubles make of it.
+    fn sync(&self, reply: ReplyEmpty, sync: impl FnOnce(&mut Image) -> rustix::io::Result<()> + Send + 'static) {
+        match self.troubles().syncs() {
+            Err(error) => reply.error(errno(error)),
+            Ok(wait) if wait.is_zero() => empty(reply, sync(&mut self.image())),
+            Ok(wait) => {
+                let image = self.image.clone();
+                // Elsewhere, so that a slow sync holds up nobody but who waits for it.
+                std::thread::spawn(move || {
+                    std::thread::sleep(wait);
+                    let done = sync(&mut image.lock().unwrap_or_else(PoisonError::into_inner));
+                    empty(reply, done);
+                });
+            }
+        }
     }
 }
 
@@ -123,6 +152,9 @@ impl Filesystem for Mounted {
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        if let Err(error) = self.troubles().takes_room() {
+            return reply.error(errno(error));
+        }
         let mut image = self.image();
         match image.create(parent.0, name, true).and_then(|ino| image.stat(ino)) {
             Ok(stat) => reply.entry(&CACHED, &attributes(stat), Generation(0)),
@@ -131,6 +163,9 @@ impl Filesystem for Mounted {
     }
 
     fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        if let Err(error) = self.troubles().takes_room() {
+            return reply.error(errno(error));
+        }
         let mut image = self.image();
         match image.create(parent.0, name, false).and_then(|ino| image.stat(ino)) {
             Ok(stat) => reply.created(
@@ -202,7 +237,14 @@ impl Filesystem for Mounted {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let written = self.image().write(ino.0, offset, data);
+        let mut image = self.image();
+        let room = match image.takes_pages(ino.0, offset, data.len()) {
+            Ok(true) => self.troubles().takes_room(),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let written = room.and_then(|()| image.write(ino.0, offset, data));
+        drop(image);
         match (written, u32::try_from(data.len())) {
             (Ok(()), Ok(count)) => reply.written(count),
             (Ok(()), Err(_)) => reply.error(Errno::EINVAL),
@@ -216,11 +258,11 @@ impl Filesystem for Mounted {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        empty(reply, self.image().sync_file(ino.0));
+        self.sync(reply, move |image| image.sync_file(ino.0));
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        empty(reply, self.image().sync_folder(ino.0));
+        self.sync(reply, move |image| image.sync_folder(ino.0));
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
@@ -280,7 +322,9 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    use crate::disk::{Loss, PowerDisk, unusable};
+    use std::time::{Duration, Instant};
+
+    use crate::disk::{Loss, Met, PowerDisk, Trouble, unusable};
 
     #[test]
     fn a_program_sees_an_ordinary_folder_that_loses_what_was_not_synced() {
@@ -316,5 +360,47 @@ mod tests {
 
         drop(disk);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "it is unmounted");
+    }
+
+    #[test]
+    fn a_disk_in_trouble_fails_as_disks_do_counts_whom_it_failed_and_is_well_again_afterwards() {
+        if let Some(why) = unusable() {
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("disk");
+        let disk = PowerDisk::new(&folder).unwrap();
+        let file = File::create(folder.join("log")).unwrap();
+        file.write_all_at(&[1; 4096], 0).unwrap();
+        file.sync_data().unwrap();
+
+        disk.trouble(Trouble::Full);
+        file.write_all_at(&[2; 4096], 0).unwrap();
+        let full = |error: std::io::Error| error.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error());
+        let more = file.write_all_at(&[2; 1], 4096).and_then(|()| file.sync_data());
+        assert!(full(more.unwrap_err()));
+        assert!(full(File::create(folder.join("other")).unwrap_err()));
+
+        disk.trouble(Trouble::SyncFails);
+        file.write_all_at(&[3; 1], 0).unwrap();
+        let failed = file.sync_data().unwrap_err();
+        assert_eq!(failed.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+
+        let slow = Duration::from_millis(80);
+        disk.trouble(Trouble::SyncSlow(slow));
+        let began = Instant::now();
+        file.sync_data().unwrap();
+        assert!(began.elapsed() >= slow);
+
+        disk.trouble(Trouble::None);
+        file.write_all_at(&[4; 1], 4096).unwrap();
+        file.sync_data().unwrap();
+        let Met {
+            no_room,
+            failed_syncs,
+            slow_syncs,
+        } = disk.met();
+        assert!(no_room >= 2 && failed_syncs >= 1 && slow_syncs >= 1, "{:?}", disk.met());
     }
 }

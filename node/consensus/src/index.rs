@@ -4,6 +4,7 @@
 //! log, so a lost store is made again by the same loop, from number 0.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,7 +95,12 @@ impl Index {
 
     /// Lets go of the store, so that another process can open it.
     pub(crate) fn close(&self) {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // sled writes once more when it is dropped, and panics if that fails. A node with a disk that has failed would hang
+        // there instead of ending.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(store))).is_err() {
+            tracing::warn!(folder = %self.folder.display(), "the index store could not be closed in order");
+        }
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {
