@@ -234,6 +234,8 @@ impl Scheduler {
                 let asked = pending
                     .iter()
                     .any(|ticket| matches!(ticket, SchedulerTicket::Assign(_, lane) if *lane == id));
+                // A lane that always has a next container is never idle, and only an idle one is moved.
+                let moving = ledger.carries_nothing(placement.node) && has_refuge(ledger);
                 let resting = self.not_before.get(&id).is_some_and(|until| Instant::now() < *until);
                 told.then(|| Candidate {
                     lane: id,
@@ -241,9 +243,16 @@ impl Scheduler {
                     can: load.live.clone(),
                     free_at: load.free_at,
                     pass_s: load.pass_s,
-                    slot_free: lane.next.is_none() && !asked && !resting,
+                    slot_free: lane.next.is_none() && !asked && !resting && !moving,
                 })
             })
             .collect()
     }
+}
+
+/// Is there a node that may carry what another one gives away?
+fn has_refuge(ledger: &Ledger) -> bool {
+    ledger
+        .nodes()
+        .any(|(node, record)| record.up && !ledger.carries_nothing(node))
 }

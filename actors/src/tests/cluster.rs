@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_domain::command::{ClusterCommand, CommandBody, ExternalBody};
 use portcullis_domain::event::Event;
 use portcullis_domain::evidence::{Ability, Modality, Weights};
-use portcullis_domain::id::{DeviceId, Epoch, InspectionNo, LaneId, PassNo, SampleNo, Timestamp};
+use portcullis_domain::id::{DeviceId, Epoch, Incarnation, InspectionNo, LaneId, PassNo, SampleNo, Timestamp};
 use portcullis_domain::inspection::Stage;
 use portcullis_domain::message::{Envelope, Feature, FromDevice, Message};
 use portcullis_domain::placement::{ActorKey, FUSION_SHARDS};
@@ -102,6 +102,54 @@ async fn a_silent_node_is_declared_down_after_the_full_time_and_its_actors_move(
             .is_some_and(|node| node.up && node.boot == again.boot)
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_leaves_a_drained_node_between_two_containers_also_while_more_wait_for_it() {
+    let port = Port::new();
+    port.external(ExternalBody::DefineLane(full_lane(LANE)));
+    let (one, two) = (port.node(1).await, port.node(2).await);
+    let _beats = heartbeats(&[&one, &two]);
+    one.host.leader_changed(Some(1));
+    for node in [&one, &two] {
+        port.must(CommandBody::Cluster(ClusterCommand::Enrol {
+            node: node.id,
+            incarnation: Incarnation([node.id.0 as u8; 16]),
+            address: format!("node-{}:7401", node.id.0),
+        }));
+    }
+    let lane = ActorKey::Lane(LANE);
+    port.until_placed(&lane).await;
+    let _orders = equip(&port, LANE).await;
+    let first = port.ledger().placement(&lane).unwrap().node;
+    for number in 0..40 {
+        port.announce(&format!("MSKU{number:07}"));
+    }
+    port.until("the lane to be busy", |ledger| {
+        ledger
+            .lanes()
+            .any(|(_, lane)| lane.next.is_some() && lane.current.is_some())
+    })
+    .await;
+    port.external(ExternalBody::DrainNode { node: first });
+    port.until("the lane to move", |ledger| {
+        ledger.placement(&lane).is_some_and(|now| now.live && now.node != first)
+    })
+    .await;
+    let wait = port
+        .ledger()
+        .inspections_from(InspectionNo(0))
+        .filter(|case| case.stage == Stage::Queued)
+        .count();
+    assert!(
+        wait > 20,
+        "it did not have to be idle for want of containers: {wait} wait"
+    );
+    assert_eq!(
+        port.events(|event| matches!(event, Event::Aborted { .. })),
+        0,
+        "no pass was broken off"
+    );
 }
 
 #[tokio::test(start_paused = true)]
