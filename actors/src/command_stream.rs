@@ -168,6 +168,7 @@ async fn propose(
             }
             Err(error) => {
                 debug!(%sequence, %error, "command has no outcome yet");
+                portcullis_domain::mutant!(RetriesStop, return);
                 match error {
                     ProposeError::NotApplied { retry_after, .. } => retry_after.max(wait).min(RETRY_MAX),
                     _ => wait,

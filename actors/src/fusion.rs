@@ -140,6 +140,7 @@ fn needs(ledger: &Ledger, case: &Inspection) -> bool {
     match case.stage {
         Stage::Announced => true,
         Stage::InPass { .. } => case.pass_complete,
+        Stage::UnderReview => portcullis_domain::mutant!(ConcludedTwice, true, false),
         Stage::Queued => ledger
             .policy()
             .is_some_and(|(_, policy)| case.passes.0 >= policy.passes_max),
@@ -362,6 +363,15 @@ fn manifest_evidence(case: &Inspection) -> Evidence {
 fn conclusion(ledger: &Ledger, case: &Inspection) -> Option<ActorBody> {
     let (digest, policy) = ledger.policy()?;
     let verdict = ledger.verdict_of(case, policy);
+    #[allow(clippy::redundant_locals, reason = "it is one only where nothing is planted")]
+    let verdict = portcullis_domain::mutant!(
+        VerdictBelieved,
+        portcullis_domain::fusion::Verdict {
+            scores: portcullis_domain::evidence::Weights(verdict.scores.0.map(|score| score / 1000 * 1000)),
+            ..verdict
+        },
+        verdict,
+    );
     info!(inspection = %case.no, tier = %verdict.tier, sample = verdict.at_sample.0, stopped = verdict.stopped, "concluding");
     Some(ActorBody::Conclude {
         inspection: case.no,

@@ -8,6 +8,7 @@
 //! Inside: `reconciler` compares what runs with what the ledger says; `shell` is the one ractor actor that every
 //! role runs in; `bounded` admits messages; `command_stream` numbers and retries commands; `watcher` wakes whom a change
 //! concerns.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod bell;
 mod bounded;

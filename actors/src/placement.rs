@@ -139,6 +139,7 @@ impl Placement {
             }
         }
         for (node, boot) in overdue {
+            portcullis_domain::mutant!(NeverDown, continue);
             let subject = Subject::Down(node, boot);
             if self.may_propose(&subject) {
                 warn!(%node, %boot, "node is silent, declaring it down");

@@ -243,7 +243,11 @@ impl Scheduler {
                     can: load.live.clone(),
                     free_at: load.free_at,
                     pass_s: load.pass_s,
-                    slot_free: lane.next.is_none() && !asked && !resting && !moving,
+                    slot_free: portcullis_domain::mutant!(
+                        LaneTakenTwice,
+                        true,
+                        lane.next.is_none() && !asked && !resting && !moving
+                    ),
                 })
             })
             .collect()

@@ -19,6 +19,7 @@ pub mod ports;
 pub mod program;
 pub mod promises;
 pub mod report;
+pub mod simulation;
 pub mod trace;
 pub mod wait;
 pub mod write;

@@ -14,8 +14,10 @@ use portcullis_chaos::report::Report;
 use portcullis_chaos::{disk, program};
 
 mod hurt;
+mod sim;
 
 use hurt::Nemesis;
+use sim::SimArgs;
 
 /// A promise was broken, as with `portcullis`.
 const VERIFICATION_FAILED: u8 = 12;
@@ -50,6 +52,9 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// The whole cluster in one deterministic process for each seed, with simulated network, disks and clocks, and faults
+    /// drawn from the seed.
+    Sim(SimArgs),
     /// Everything at once: each node in a network namespace of its own, under load, hurt by faults of processes, network,
     /// disks and clocks, one by one and in pairs; each proven done and proven undone. Needs root, FUSE and nftables.
     Nemesis(Nemesis),
@@ -83,6 +88,7 @@ fn main() -> ExitCode {
         .and_then(|runtime| {
             runtime.block_on(async {
                 match cli.command {
+                    Command::Sim(args) => sim::run(args).await,
                     Command::Nemesis(nemesis) => hurt::run(nemesis).await,
                     Command::Kills { cycles, resume, common } => campaign(Harm::Kill, cycles, resume, common).await,
                     Command::Power { losses, common } => campaign(Harm::PowerLoss, losses, false, common).await,

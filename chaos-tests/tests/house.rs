@@ -53,6 +53,7 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
         ]),
     ),
     ("chaos-tests", "portcullis-chaos", None),
+    ("chaos-tests/sim", "portcullis-sim", None),
 ];
 
 /// Libraries that may appear in one place only.
@@ -60,6 +61,9 @@ const CONFINED: &[(&str, &str)] = &[
     ("openraft", "node/consensus"),
     ("sled", "node/consensus"),
     ("ractor", "actors"),
+    // It replaces clock and entropy of the C library in whatever links it.
+    ("mad-turmoil", "chaos-tests/sim"),
+    ("turmoil", "chaos-tests/sim"),
 ];
 
 /// What the pure core must not depend on.
@@ -155,6 +159,28 @@ fn the_domain_stays_pure() {
             "{} uses floats",
             path.display()
         );
+    }
+}
+
+/// Only the simulation can be built with planted mistakes, and only if it is asked to: `portcullis-domain` has the feature,
+/// `portcullis-sim` passes it on, and no manifest turns it on.
+#[test]
+fn nothing_that_is_shipped_is_built_with_planted_mistakes() {
+    let members = manifest("")["workspace"]["members"].as_array().unwrap().clone();
+    for folder in members.iter().filter_map(|member| member.as_str()).chain([""]) {
+        let path = root().join(folder).join("Cargo.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.contains("mutants"))
+            .collect();
+        let allowed: &[&str] = match folder {
+            "actors/domain" => &["mutants = []"],
+            "chaos-tests/sim" => &["mutants = [\"portcullis-domain/mutants\"]"],
+            _ => &[],
+        };
+        assert_eq!(named, allowed, "{}", path.display());
     }
 }
 

@@ -110,7 +110,7 @@ impl Manifest {
 /// # Errors
 /// When the node runs, something in its folder is damaged, or the backup cannot be written.
 pub async fn make(data_dir: &Path, to: &Path) -> anyhow::Result<Manifest> {
-    let Some((cluster, node)) = owner_of(data_dir) else {
+    let Some((cluster, node)) = owner_of(&StdDisk, data_dir) else {
         bail!("--data-dir: {} is not the data folder of a node", data_dir.display());
     };
     ensure!(

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::clock::{PortTime, unix_ms};
+use crate::clock::PortTime;
 use crate::link::HostSlot;
 use crate::neighbours::{Neighbours, PerNeighbour};
 
@@ -68,6 +68,7 @@ struct Inner {
     neighbours: watch::Receiver<Neighbours>,
     timing: LivenessSection,
     port_time: PortTime,
+    memory: fn() -> u64,
     consensus: Consensus,
     host: HostSlot,
     table: Mutex<Table>,
@@ -93,6 +94,8 @@ pub struct Sender {
     pub timing: LivenessSection,
     /// The port's clock here.
     pub port_time: PortTime,
+    /// Memory that the process has resident, bytes.
+    pub memory: fn() -> u64,
     /// How many devices are attached here.
     pub devices: Arc<AtomicU32>,
 }
@@ -119,6 +122,7 @@ impl Beats {
                 neighbours: neighbours.clone(),
                 timing: me.timing,
                 port_time: me.port_time,
+                memory: me.memory,
                 consensus,
                 host,
                 table: Mutex::default(),
@@ -194,13 +198,13 @@ impl Beats {
             },
             checkpoints: Vec::new(),
             port_time: inner.port_time.now(),
-            unix_time_ms: unix_ms(),
+            unix_time_ms: inner.port_time.unix_ms(),
             load: Load {
                 actors: host
                     .as_ref()
                     .map_or(0, |host| u32::try_from(host.running().len()).unwrap_or(u32::MAX)),
                 devices: inner.devices.load(Ordering::Relaxed),
-                memory_bytes: resident_bytes(),
+                memory_bytes: (inner.memory)(),
             },
             term: leadership.term,
             leads: leadership.leader == Some(inner.node.0),
@@ -254,7 +258,7 @@ impl Beats {
             let mut request = Request::new(encode_beat(&self.beat()));
             let within = self.inner.timing.beat.max(Duration::from_millis(100)) * 2;
             request.set_timeout(within);
-            let sent = unix_ms();
+            let sent = self.inner.port_time.unix_ms();
             let response = match tokio::time::timeout(within, client.beat(request)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(status)) => {
@@ -276,7 +280,7 @@ impl Beats {
             let Ok(answer) = decode_beat_answer(response.into_inner()) else {
                 continue;
             };
-            let middle = i64::try_from(sent.midpoint(unix_ms())).unwrap_or(i64::MAX);
+            let middle = i64::try_from(sent.midpoint(self.inner.port_time.unix_ms())).unwrap_or(i64::MAX);
             let offset_ms = i64::try_from(answer.unix_time_ms)
                 .unwrap_or(i64::MAX)
                 .saturating_sub(middle);
@@ -423,7 +427,7 @@ impl HeartbeatService for Beats {
             node: self.inner.node,
             boot: self.inner.boot,
             port_time: self.inner.port_time.now(),
-            unix_time_ms: unix_ms(),
+            unix_time_ms: self.inner.port_time.unix_ms(),
         })))
     }
 }
@@ -435,12 +439,4 @@ fn turned_away(status: &Status) -> Option<String> {
     let fatal = [RefusalReason::NodeRemoved, RefusalReason::NodeIdUsed];
     let fatal = fatal.iter().any(|fatal| fatal.as_str() == reason);
     fatal.then(|| status.message().to_owned())
-}
-
-/// Memory that this process has resident, as the kernel says; 0 where it does not.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
 }

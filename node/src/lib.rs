@@ -7,19 +7,28 @@
 //! in line with the ledger, and [`neighbours`] is who they are. [`backup`] copies a stopped node's folder, and makes such a copy
 //! a new cluster.
 #![allow(clippy::missing_errors_doc)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+#[allow(clippy::disallowed_methods, reason = "a tool, not a part of a node")]
 pub mod backup;
 pub mod beat;
+#[allow(clippy::disallowed_methods, reason = "a tool, not a part of a node")]
 pub mod bench;
+#[allow(clippy::disallowed_methods, reason = "a tool, not a part of a node")]
 pub mod cli;
+#[allow(clippy::disallowed_methods, reason = "the clock of a real machine")]
 pub mod clock;
+#[allow(clippy::disallowed_methods, reason = "a tool, not a part of a node")]
 pub mod demo;
 pub mod enrolling;
 pub mod founding;
 pub mod joining;
 pub mod link;
+#[allow(clippy::disallowed_methods, reason = "starts processes of nodes")]
 mod local;
 pub mod neighbours;
+#[allow(clippy::disallowed_methods, reason = "a real machine")]
+pub mod platform;
 pub mod ports;
 pub mod process;
 pub mod services;

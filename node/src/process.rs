@@ -1,7 +1,6 @@
 //! One node's process: opens what is on disk, wires consensus, actors, link and services, and stops in order.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwapOption;
 use portcullis_actors::{Host, HostConfig, Identity, Ports};
 use portcullis_config::{NodeConfig, PeerAddress};
-use portcullis_consensus::{Connector, Consensus, Member, Settings, Timing, incarnation_of, owner_of, tcp_connector};
+use portcullis_consensus::{Consensus, Member, Settings, Timing, incarnation_of, owner_of};
 use portcullis_domain::id::{BootId, ClusterId, Incarnation, NodeId};
 use portcullis_proto::internal::v1::heartbeat_service_server::HeartbeatServiceServer;
 use portcullis_proto::internal::v1::link_service_server::LinkServiceServer;
@@ -20,8 +19,6 @@ use portcullis_proto::v1::inspection_service_server::InspectionServiceServer;
 use portcullis_proto::v1::lane_service_server::LaneServiceServer;
 use portcullis_proto::v1::log_service_server::LogServiceServer;
 use portcullis_proto::v1::policy_service_server::PolicyServiceServer;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
@@ -30,6 +27,7 @@ use crate::clock::PortTime;
 use crate::joining::{Applicant, Taken};
 use crate::link::{HostSlot, LinkServer, Links, Speaker};
 use crate::neighbours::Neighbours;
+use crate::platform::{Incoming, Platform};
 use crate::ports::{ByContract, Core, Majority};
 use crate::services::{Gateway, Parts};
 
@@ -66,18 +64,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a node and returns once it serves.
+    /// Starts a node on this machine and returns once it serves.
     ///
     /// # Errors
     /// Everything that keeps it from starting, each with what to do.
-    pub async fn start(mut config: NodeConfig) -> anyhow::Result<Self> {
-        let listener = listen(config.node.listen).await?;
-        let connector = tcp_connector();
-        let mut taken = settle_identity(&mut config, &connector).await?;
-        let cluster = cluster_id(&config)?;
-        let boot = BootId(rand::random::<u64>() >> 1);
-        let port_time = PortTime(config.clock);
-        let consensus = open_consensus(&config, cluster, port_time, &connector).await?;
+    pub async fn start(mut config: NodeConfig, platform: &Platform) -> anyhow::Result<Self> {
+        let incoming = listen(&config, platform).await?;
+        let connector = Arc::clone(&platform.connector);
+        let mut taken = settle_identity(&mut config, platform).await?;
+        let cluster = cluster_id(&config, platform)?;
+        let boot = portcullis_domain::mutant!(BootIdKept, BootId(config.node.id.0), BootId(rand::random::<u64>() >> 1));
+        let port_time = PortTime::by(config.clock, Arc::clone(&platform.wall));
+        let consensus = open_consensus(&config, cluster, port_time.clone(), platform).await?;
         tracing::info!(cluster = %cluster, node = %config.node.id, %boot, listen = %config.node.listen, "node is starting");
 
         let stop = CancellationToken::new();
@@ -108,7 +106,8 @@ impl Process {
             address: address.clone(),
             capacity: config.node.capacity,
             timing: config.liveness.clone(),
-            port_time,
+            port_time: port_time.clone(),
+            memory: platform.memory,
             devices: attached.clone(),
         };
         let beats = Beats::start(sender, neighbours, &connector, consensus.clone(), host.clone(), &stop);
@@ -122,13 +121,13 @@ impl Process {
             beats: beats.clone(),
             links: links.clone(),
             host: host.clone(),
-            port_time,
+            port_time: port_time.clone(),
             attached,
             stop: streams.clone(),
         });
         let (health, health_service) = tonic_health::server::health_reporter();
         let server = serve(
-            listener,
+            incoming,
             &config,
             &consensus,
             gateway,
@@ -269,9 +268,7 @@ impl Process {
     }
 }
 
-/// Runs a node until it is asked to stop, by SIGINT, SIGTERM or `or_by`. A process that the cluster declared down while
-/// it was away starts again in place, as a new process would, with a new boot id.
-///
+/// Runs a node on this machine until it is asked to stop, by SIGINT, SIGTERM or `or_by`.///
 /// # Errors
 /// What kept it from starting, or from going on.
 pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
@@ -286,19 +283,34 @@ pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 's
             asked.cancel();
         }
     });
-    let mut started;
+    run_on(&Platform::real(), config, asked, |_| {}).await
+}
+
+/// Runs a node on a machine until it is asked to stop. A process that the cluster declared down while it was away starts again
+/// in place, as a new process would, with a new boot id. `started` is shown each process once it serves.
+///
+/// # Errors
+/// What kept it from starting, or from going on.
+pub async fn run_on(
+    platform: &Platform,
+    config: NodeConfig,
+    asked: CancellationToken,
+    started: impl Fn(&Process),
+) -> anyhow::Result<()> {
+    let mut since;
     loop {
-        started = tokio::time::Instant::now();
+        since = tokio::time::Instant::now();
         let process = tokio::select! {
-            process = Process::start(config.clone()) => process?,
+            process = Process::start(config.clone(), platform) => process?,
             // It may wait for a cluster to take it in.
             () = asked.cancelled() => return Ok(()),
         };
+        started(&process);
         match process.run_until(asked.cancelled()).await? {
             Ended::Asked => return Ok(()),
             Ended::DeclaredDown => {
                 tracing::warn!("the cluster declared this process down while it was away; starting again");
-                if started.elapsed() < SHORT_LIFE {
+                if since.elapsed() < SHORT_LIFE {
                     // Something keeps it from being heard; starting over and over would not help.
                     let _ = tokio::time::timeout(SHORT_LIFE, asked.cancelled()).await;
                 }
@@ -307,8 +319,10 @@ pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 's
     }
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+async fn listen(config: &NodeConfig, platform: &Platform) -> anyhow::Result<Incoming> {
+    let address = config.node.listen;
+    let listening = (platform.listen)(address).await;
+    listening.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "node.listen: {address} is in use by another process; stop it, or choose another port with \
              --set node.listen=ADDRESS (demo: --port)"
@@ -318,7 +332,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The cluster's id: from the configuration, or for a cluster of one node made up at its first start.
-fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
+fn cluster_id(config: &NodeConfig, platform: &Platform) -> anyhow::Result<ClusterId> {
     if let Some(id) = config.cluster.id {
         return Ok(id);
     }
@@ -329,23 +343,23 @@ fn cluster_id(config: &NodeConfig) -> anyhow::Result<ClusterId> {
         );
     }
     // What the folder was claimed for at its first start; consensus writes it durably and checks it at each start.
-    let owner = owner_of(&config.node.data_dir);
+    let owner = owner_of(&*platform.disk, &config.node.data_dir);
     Ok(owner.map_or_else(|| ClusterId(rand::random()), |(cluster, _)| cluster))
 }
 
 /// For a node that joins: its id and cluster, from its data folder, or else from the cluster that it asks to be taken in.
-async fn settle_identity(config: &mut NodeConfig, connector: &Connector) -> anyhow::Result<Option<Taken>> {
+async fn settle_identity(config: &mut NodeConfig, platform: &Platform) -> anyhow::Result<Option<Taken>> {
     if config.cluster.join.is_empty() {
         return Ok(None);
     }
-    let (cluster, node, taken) = match owner_of(&config.node.data_dir) {
+    let (cluster, node, taken) = match owner_of(&*platform.disk, &config.node.data_dir) {
         Some((cluster, node)) => (cluster, node, None),
         None => {
             let folder = &config.node.data_dir;
-            let incarnation =
-                incarnation_of(folder).with_context(|| format!("node.data_dir: preparing {}", folder.display()))?;
+            let incarnation = incarnation_of(&platform.disk, folder)
+                .with_context(|| format!("node.data_dir: preparing {}", folder.display()))?;
             let applicant = applicant(config, incarnation);
-            let taken = crate::joining::join(&applicant, &config.cluster.join, connector).await?;
+            let taken = crate::joining::join(&applicant, &config.cluster.join, &platform.connector).await?;
             (taken.cluster, taken.node, Some(taken))
         }
     };
@@ -384,7 +398,7 @@ async fn open_consensus(
     config: &NodeConfig,
     cluster: ClusterId,
     port_time: PortTime,
-    connector: &Connector,
+    platform: &Platform,
 ) -> anyhow::Result<Consensus> {
     let clock = Arc::new(move || port_time.now());
     let mut settings = Settings::new(&config.node.data_dir, cluster, config.node.id.0, clock);
@@ -394,16 +408,21 @@ async fn open_consensus(
         election_max: config.raft.election_max,
     };
     settings.snapshot_every = config.raft.snapshot_every;
+    settings.keep_entries = config.raft.snapshot_every.saturating_mul(5) / 4;
     settings.queue = config.limits.proposals;
     settings.patience = config.limits.call;
-    Consensus::open(settings, connector.clone())
+    settings.disk = Arc::clone(&platform.disk);
+    settings.log = platform.log.clone();
+    settings.open_store = Arc::clone(&platform.open_store);
+    settings.blocking = platform.blocking;
+    Consensus::open(settings, Arc::clone(&platform.connector))
         .await
         .context("opening the data folder")
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything is mounted")]
 fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     config: &NodeConfig,
     consensus: &Consensus,
     gateway: Gateway,
@@ -439,9 +458,6 @@ fn serve(
         .add_service(LinkServiceServer::new(link).max_decoding_message_size(limit))
         .add_service(HeartbeatServiceServer::new(beats).max_decoding_message_size(64 << 10))
         .add_service(consensus.grpc_service());
-    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
-        stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-    });
     Ok(tokio::spawn(
         router.serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await }),
     ))

@@ -223,7 +223,7 @@ fn is_enough(requirement: &Requirement, ability: Ability) -> bool {
     match ability {
         Ability::Clear => true,
         Ability::Degraded => requirement.degraded_is_enough,
-        Ability::Shielded => false,
+        Ability::Shielded => mutant!(ShieldedIsEnough, true, false),
     }
 }
 
@@ -363,7 +363,7 @@ fn unmet(policy: &Policy, case: &Case<'_>, requirement: &Requirement, sample: Sa
         .collect();
     let best = spoke.iter().map(|(_, ability)| *ability).min();
     match best {
-        None => Some(Reason::Missing { modality, tier }),
+        None => mutant!(MissingIsEnough, None, Some(Reason::Missing { modality, tier })),
         Some(ability) if !is_enough(requirement, ability) => Some(Reason::NotSeen {
             modality,
             ability,
@@ -376,7 +376,7 @@ fn unmet(policy: &Policy, case: &Case<'_>, requirement: &Requirement, sample: Sa
                 .map(|(evidence, _)| age_s(evidence))
                 .min()
                 .unwrap_or(u32::MAX);
-            (youngest > limit_s).then_some(Reason::Stale {
+            mutant!(StaleIsEnough, false, youngest > limit_s).then_some(Reason::Stale {
                 modality,
                 age_s: youngest,
                 tier,

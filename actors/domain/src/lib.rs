@@ -6,6 +6,10 @@
 //! Start with [`ledger`]: commands go in, outcomes and leaves of the decision log come out. [`fusion`] turns evidence
 //! into a verdict under a [`policy`]; [`placement`] and [`schedule`] are the two planners, which propose what the ledger
 //! then grants or refuses.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
+#[macro_use]
+mod planting;
 
 pub mod archive;
 pub mod codec;
@@ -24,6 +28,8 @@ pub mod ledger;
 pub mod manifest;
 pub mod merkle;
 pub mod message;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod outcome;
 pub mod placement;
 pub mod policy;

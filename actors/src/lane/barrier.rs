@@ -48,7 +48,11 @@ impl Lane {
             return;
         }
         let message = ToDevice::Barrier {
-            open: conclusion.verdict.tier == Tier::Release && case.stage == Stage::Released,
+            open: portcullis_domain::mutant!(
+                OpensForReview,
+                conclusion.verdict.tier <= Tier::Review,
+                conclusion.verdict.tier == Tier::Release && case.stage == Stage::Released,
+            ),
             inspection: case.no,
             equipment: case.equipment.clone(),
             lane_epoch: self.context.epoch,

@@ -67,7 +67,11 @@ impl Lane {
         }
         if let (Some(last), Some(source)) = (gap, self.source(id)) {
             let detail = format!("numbers {} to {} are missing", last + 1, sequence - 1);
-            source.doubt(Finding::new(FindingCode::ReadingGap, "sequence", detail));
+            portcullis_domain::mutant!(
+                GapsOverlooked,
+                (),
+                source.doubt(Finding::new(FindingCode::ReadingGap, "sequence", detail)),
+            );
         }
         let before_samples = matches!(
             content,

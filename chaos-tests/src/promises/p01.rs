@@ -1,5 +1,6 @@
 //! P1: a command that was acknowledged is never lost or changed. It is in the log of every node, at the entry that the answer
-//! named, and says what was asked. What was refused is not there, and nothing is there that nobody asked for.
+//! named, and says what was asked. What was refused is not there, also if the same was asked again later, and nothing is there
+//! that nobody asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ pub(super) fn check(evidence: &Evidence, record: &Record) -> Found {
     let mut found = Found::of("P1");
     let mut requests: BTreeMap<(String, String), Vec<&Operation>> = BTreeMap::new();
     let mut sources = BTreeSet::new();
+    let known = known_at_call(evidence);
     for operation in &evidence.history.operations {
         let Some(context) = operation.request.context() else {
             continue;
@@ -47,10 +49,59 @@ pub(super) fn check(evidence: &Evidence, record: &Record) -> Found {
                     "{entries:?} have request {request} of {source}, which was refused"
                 ));
             }
-            Some(_) => {}
+            Some(calls) => refused_and_done(calls, record, entries, &known, &mut found),
         }
     }
     found
+}
+
+/// The newest command that somebody had been told of when each call was made, by the order of that moment.
+fn known_at_call(evidence: &Evidence) -> BTreeMap<u64, u64> {
+    let mut told: BTreeMap<u64, u64> = BTreeMap::new();
+    for operation in &evidence.history.operations {
+        let (Some(returned), Told::Applied(bytes)) = (operation.returned, &operation.told) else {
+            continue;
+        };
+        let written = operation.request.applied(bytes).map(|applied| applied.command_number);
+        let read = operation.request.read_point(bytes).map(|point| point.command_number);
+        if let Some(number) = written.max(read) {
+            told.insert(returned.order, number);
+        }
+    }
+    let mut newest = 0;
+    for number in told.values_mut() {
+        newest = newest.max(*number);
+        *number = newest;
+    }
+    let at_call = |operation: &Operation| {
+        let before = told.range(..operation.invoked.order).next_back();
+        (operation.invoked.order, before.map_or(0, |(_, number)| *number))
+    };
+    evidence.history.operations.iter().map(at_call).collect()
+}
+
+/// A request took effect at a time when all calls that had been made for it were refused, and so certainly without effect.
+fn refused_and_done(
+    calls: &[&Operation],
+    record: &Record,
+    entries: &[u64],
+    known: &BTreeMap<u64, u64>,
+    found: &mut Found,
+) {
+    let Some((entry, leaf)) = entries.first().and_then(|entry| Some((entry, record.leaf(*entry)?))) else {
+        return;
+    };
+    let may_have = |call: &&Operation| {
+        let before = known.get(&call.invoked.order).copied().unwrap_or_default();
+        !matches!(call.told, Told::Refused(_)) && before < leaf.number.0
+    };
+    if let Some(first) = calls.first().filter(|_| !calls.iter().any(may_have)) {
+        found.add(format!(
+            "entry {entry} has {} of {}, which had been refused by then, and was repeated with success only later",
+            first.request.kind(),
+            first.client
+        ));
+    }
 }
 
 fn acknowledged(
@@ -245,6 +296,36 @@ mod tests {
             "{:?}",
             judge(&run)
         );
+    }
+
+    #[test]
+    fn a_write_that_took_effect_while_it_was_refused_is_found_although_it_was_repeated() {
+        let mut run = sample::run();
+        let last = run
+            .history
+            .operations
+            .iter()
+            .rposition(|one| one.request.kind() == "depart");
+        let first = run.history.operations[last.unwrap()].clone();
+        run.history.operations[last.unwrap()].told = Told::Refused("NO_LEADER".to_owned());
+        // A read, or a write of somebody else, shows that it was there before it was repeated.
+        let head = pb::GetHeadResponse {
+            read_point: Some(pb::ReadPoint {
+                command_number: u64::MAX,
+                ..pb::ReadPoint::default()
+            }),
+            ..pb::GetHeadResponse::default()
+        };
+        let read = Request::GetHead(pb::GetHeadRequest::default());
+        sample::add(&mut run, read, Told::Applied(head.encode_to_vec()));
+        sample::add(&mut run, (*first.request).clone(), first.told.clone());
+        assert!(
+            judge(&run).iter().any(|what| what.contains("had been refused by then")),
+            "{:?}",
+            judge(&run)
+        );
+        run.history.operations[last.unwrap()].told = Told::Unknown;
+        assert_eq!(judge(&run), [""; 0], "it may have taken effect then");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! P7: fail closed. A barrier opens only by a committed conclusion that releases the container; none opens while nobody has a
-//! quorum; and nothing is released for which evidence that the policy requires is missing, could not see, is too old or is not
+//! quorum; nothing leaves that is not released or seized; and nothing is released for which evidence that the policy requires is missing, could not see, is too old or is not
 //! authentic. What is required is worked out here from the policy's text, not by the engine.
+
+use std::collections::BTreeSet;
 
 use portcullis_domain::event::Event;
 use portcullis_domain::evidence::{Ability, Evidence as Piece};
 use portcullis_domain::fusion::{CLOCKS_APART_MS, Verdict};
 use portcullis_domain::id::Timestamp;
+use portcullis_domain::inspection::Ruling;
 use portcullis_domain::policy::{Policy, Requirement, Scope, Tier};
 
 use super::record::Judged;
@@ -15,6 +18,7 @@ use crate::history::{Misdeed, Wrong};
 pub(super) fn check(evidence: &Evidence, record: &Record, replayed: &Replayed) -> Found {
     let mut found = Found::of("P7");
     orders(evidence, record, &mut found);
+    departures(record, &mut found);
     for judged in &replayed.judged {
         let Some(leaf) = record.leaf(judged.entry) else {
             continue;
@@ -55,6 +59,42 @@ pub(super) fn check(evidence: &Evidence, record: &Record, replayed: &Replayed) -
         }
     }
     found
+}
+
+/// Who may leave is followed from the leaves by rules of its own, not by the ledger's.
+fn departures(record: &Record, found: &mut Found) {
+    let mut free = BTreeSet::new();
+    for (entry, leaf) in &record.leaves {
+        match &leaf.event {
+            Event::Concluded {
+                inspection, verdict, ..
+            } if verdict.tier == Tier::Release => {
+                free.insert(*inspection);
+            }
+            Event::Adjudicated {
+                inspection,
+                ruling: Ruling::Release | Ruling::Seize,
+                ..
+            } => {
+                free.insert(*inspection);
+            }
+            Event::Concluded { inspection, .. }
+            | Event::Adjudicated { inspection, .. }
+            | Event::EvidenceAfterConclusion {
+                inspection,
+                reopened: true,
+                ..
+            } => {
+                free.remove(inspection);
+            }
+            Event::Departed { inspection, equipment } if !free.contains(inspection) => {
+                found.add(format!(
+                    "entry {entry} lets {equipment} ({inspection}) leave, which is not free to go"
+                ));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn orders(evidence: &Evidence, record: &Record, found: &mut Found) {
@@ -178,6 +218,17 @@ mod tests {
         let shut = run.history.orders.iter_mut().find(|order| !order.open).unwrap();
         shut.open = true;
         assert!(judge(&run)[0].contains("which does not release it"));
+    }
+
+    #[test]
+    fn a_container_that_leaves_before_it_is_free_to_go_is_found() {
+        let mut run = sample::run();
+        let conclusion = sample::conclusion();
+        for log in run.logs.values_mut() {
+            log.remove(conclusion);
+        }
+        let found = judge(&run);
+        assert!(found.iter().any(|what| what.contains("not free to go")), "{found:?}");
     }
 
     #[test]

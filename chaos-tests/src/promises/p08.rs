@@ -1,5 +1,5 @@
 //! P8: a decision can be derived again from the log alone, bit for bit: the same evidence under the same policy gives the same
-//! result. Every leaf reads and writes to the same bytes.
+//! result. Every leaf reads and writes to the same bytes, and log time, by which ages are judged, never goes back.
 
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::event::Event;
@@ -11,6 +11,15 @@ pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
     let mut found = Found::of("P8");
     for (entry, why) in &record.unreadable {
         found.add(format!("entry {entry} cannot be read: {why}"));
+    }
+    for pair in record.leaves.windows(2) {
+        let ((_, before), (entry, leaf)) = (&pair[0], &pair[1]);
+        if leaf.at < before.at || leaf.number <= before.number {
+            found.add(format!(
+                "entry {entry} is command {} at {}, after command {} at {}",
+                leaf.number.0, leaf.at.0, before.number.0, before.at.0
+            ));
+        }
     }
     for (entry, leaf) in &record.leaves {
         let kept = usize::try_from(*entry).ok().and_then(|at| record.bytes.get(at));
@@ -143,6 +152,17 @@ mod tests {
             *inspection = InspectionNo(5000);
         });
         assert!(judged(&run)[0].contains("which is not open"));
+    }
+
+    #[test]
+    fn a_leaf_that_is_older_than_the_one_before_it_is_found() {
+        let mut run = sample::run();
+        let (at, conclusion) = (sample::conclusion(), sample::conclusion());
+        for log in run.logs.values_mut() {
+            log.swap(at - 1, conclusion);
+        }
+        let found = judged(&run);
+        assert!(found.iter().any(|what| what.contains("after command")), "{found:?}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl ChunkWriter {
         self.sum.update(end);
         self.file.write(&end)?;
         self.file.write(&self.sum.finalize())?;
-        self.file.sync()
+        portcullis_domain::mutant!(SnapshotUnsynced, Ok(()), self.file.sync())
     }
 }
 

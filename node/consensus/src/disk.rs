@@ -6,10 +6,12 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::FileExt as Positioned;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use fs4::fs_std::FileExt;
 
 /// The few operations that durable files need. Calls block.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -35,6 +37,9 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Takes the lock that a file stands for, which is made when there is none, until the value is dropped. An error of kind
+    /// `WouldBlock` when another process, or this one, holds it.
+    fn lock(&self, path: &Path) -> io::Result<Lock>;
 
     /// Writes a file so that after a crash it is there whole or not at all: temporary name, fsync, rename, fsync of the
     /// folder.
@@ -53,6 +58,24 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
             Some(folder) => self.sync_dir(folder),
             None => Ok(()),
         }
+    }
+}
+
+/// Holds a lock until it is dropped.
+pub struct Lock {
+    _held: Box<dyn Send + Sync>,
+}
+
+impl Lock {
+    /// A lock that is held as long as this value lives.
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Lock { _held: Box::new(held) }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
     }
 }
 
@@ -151,6 +174,14 @@ impl Disk for StdDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        match FileExt::try_lock_exclusive(&file)? {
+            true => Ok(Lock::new(file)),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 impl DiskFile for File {
@@ -168,7 +199,7 @@ impl RandomAccess for File {
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
-            match FileExt::read_at(self, &mut bytes[filled..], offset + filled as u64) {
+            match Positioned::read_at(self, &mut bytes[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

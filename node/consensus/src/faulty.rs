@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskFile, RandomAccess, StdDisk};
+use crate::disk::{Disk, DiskFile, Lock, RandomAccess, StdDisk};
 
 /// What it refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,5 +81,8 @@ impl Disk for FaultyDisk {
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         StdDisk.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        StdDisk.lock(path)
     }
 }

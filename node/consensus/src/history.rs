@@ -170,7 +170,7 @@ impl HistoryReader {
         let nothing = || HistoryError::NoSnapshot {
             folder: folder.to_owned(),
         };
-        let (cluster, _) = owner_of(folder).ok_or_else(nothing)?;
+        let (cluster, _) = owner_of(&*disk, folder).ok_or_else(nothing)?;
         let newest = Snapshots::new(Arc::clone(&disk), folder.join("snap"), cluster).newest()?;
         let content = match (newest.snapshot, newest.damaged.into_iter().next()) {
             (Some((content, _)), _) => content,

@@ -12,14 +12,11 @@
 //! sled/       indexes, rebuildable; beside it sled.rebuild when the next start has to make them again
 //! ```
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs4::fs_std::FileExt;
-
-use crate::disk::{Disk, TEMPORARY};
+use crate::disk::{Disk, Lock, TEMPORARY};
 use crate::incarnation;
 use crate::ledger::{ClusterId, Incarnation, NodeId};
 use crate::remedy::remedy;
@@ -129,7 +126,7 @@ pub(crate) struct Home {
     incarnation: Incarnation,
     /// Has this folder ever had a Raft log?
     log_begun: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Home {
@@ -152,7 +149,7 @@ impl Home {
             Err(error) if existed && error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced.map_err(io("sync", parent))?,
         }
-        let lock = lock(folder)?;
+        let lock = lock(disk, folder)?;
 
         let meta = folder.join("meta");
         let file = meta.join("node");
@@ -230,8 +227,9 @@ impl Home {
 }
 
 /// The cluster and the node that a folder belongs to, if it belongs to one. Does not lock the folder.
-pub fn owner_of(folder: &Path) -> Option<(ClusterId, NodeId)> {
-    let text = std::fs::read_to_string(folder.join("meta").join("node")).ok()?;
+pub fn owner_of(disk: &dyn Disk, folder: &Path) -> Option<(ClusterId, NodeId)> {
+    let text = disk.read(&folder.join("meta").join("node")).ok()?;
+    let text = std::str::from_utf8(&text).ok()?;
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
     Some((value("cluster ")?.parse().ok()?, NodeId(value("node ")?.parse().ok()?)))
 }
@@ -251,29 +249,18 @@ fn clean(disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), HomeError> {
     Ok(())
 }
 
-fn lock(folder: &Path) -> Result<File, HomeError> {
+fn lock(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Lock, HomeError> {
     let path = folder.join("LOCK");
-    let io = |source| HomeError::Io {
-        doing: "lock",
-        path: path.clone(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(io)?;
-    match FileExt::try_lock_exclusive(&file) {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(HomeError::Locked {
+    disk.lock(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => HomeError::Locked {
             folder: folder.to_owned(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(HomeError::Locked {
-            folder: folder.to_owned(),
-        }),
-        Err(error) => Err(io(error)),
-    }
+        },
+        _ => HomeError::Io {
+            doing: "lock",
+            path,
+            source,
+        },
+    })
 }
 
 fn check(folder: &Path, file: &Path, bytes: &[u8], cluster: ClusterId, node: u64) -> Result<(), HomeError> {
@@ -395,9 +382,9 @@ mod tests {
     #[test]
     fn the_owner_of_a_folder_is_known_while_it_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(owner_of(folder.path()), None);
+        assert_eq!(owner_of(&StdDisk, folder.path()), None);
         let _open = open(folder.path(), OURS, 1).unwrap();
-        assert_eq!(owner_of(folder.path()), Some((OURS, NodeId(1))));
+        assert_eq!(owner_of(&StdDisk, folder.path()), Some((OURS, NodeId(1))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, StdDisk};
+use crate::disk::Disk;
 use crate::ledger::Incarnation;
 
 const FILE: &str = "incarnation";
@@ -17,11 +17,10 @@ const FILE: &str = "incarnation";
 ///
 /// # Errors
 /// When the file system fails or the file holds something else.
-pub fn incarnation_of(folder: &Path) -> io::Result<Incarnation> {
-    let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+pub fn incarnation_of(disk: &Arc<dyn Disk>, folder: &Path) -> io::Result<Incarnation> {
     let meta = folder.join("meta");
     disk.create_dir_all(&meta)?;
-    read_or_make(&disk, &meta)
+    read_or_make(disk, &meta)
 }
 
 /// The same within a folder `meta` that exists.
@@ -49,6 +48,12 @@ pub(crate) fn path(meta: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::StdDisk;
+
+    fn incarnation_of(folder: &Path) -> io::Result<Incarnation> {
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        super::incarnation_of(&disk, folder)
+    }
 
     #[test]
     fn a_folder_keeps_its_incarnation_and_a_wiped_one_gets_another() {

@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub type OpenStore = Arc<dyn Fn(&Path) -> io::Result<Arc<dyn StateStore>> + Send + Sync>;
 
 /// The production store.
-pub(crate) fn open_sled() -> OpenStore {
+pub fn sled_opener() -> OpenStore {
     Arc::new(|folder| {
         let store = SledStore::open(folder)?;
         if let Err(error) = store.checkpoint().and_then(|_| state_store::indexed(&store)) {

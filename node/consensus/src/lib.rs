@@ -14,20 +14,23 @@
 //! | `log/`, `record`, `proposal`, `types` | the Raft log |
 //! | `network`, `server`, `wire`, `peers`, `leadership` | between the nodes |
 //! | `home`, `disk`, `remedy`, `state_store`, `sled_store`, `blocking` | the machine underneath |
+//! | `model` | a machine to simulate with |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod agreement;
 #[doc(hidden)]
+#[allow(clippy::disallowed_methods, reason = "for benches")]
 pub mod bench_support;
 mod blobs;
+#[allow(clippy::disallowed_methods, reason = "where threads for blocking work are")]
 mod blocking;
 mod bundle;
 mod bundles;
 mod chunks;
 mod consensus;
 mod course;
-#[cfg(test)]
-mod crashing_disk;
+#[allow(clippy::disallowed_methods, reason = "the disk of a real machine")]
 mod disk;
 mod entries;
 mod errors;
@@ -48,6 +51,7 @@ mod lookup;
 mod machine;
 mod membership;
 mod merkle;
+pub mod model;
 mod network;
 mod pace;
 mod peers;
@@ -63,6 +67,7 @@ mod serve_state;
 mod server;
 mod settings;
 mod shown;
+#[allow(clippy::disallowed_methods, reason = "sled does its own I/O")]
 mod sled_store;
 mod snapshot;
 mod snapshots;
@@ -85,13 +90,13 @@ pub use agreement::Agreement;
 pub use blobs::BLOB_BYTES;
 pub use blocking::Blocking;
 pub use consensus::Consensus;
-pub use disk::{Disk, DiskFile, RandomAccess, StdDisk};
+pub use disk::{Disk, DiskFile, Lock, RandomAccess, StdDisk};
 pub use errors::{ChangeError, OpenError, ProposeError, ReadError, Reason};
 pub use history::{HistoryError, HistoryReader, HistoryWriter};
 pub use holding::Holding;
 pub use home::{FORMAT, HomeError, owner_of};
 pub use incarnation::incarnation_of;
-pub use index::OpenStore;
+pub use index::{OpenStore, sled_opener};
 pub use leadership::Leadership;
 pub use log::LogSettings;
 pub use membership::Members;

@@ -95,6 +95,17 @@ impl Machine {
                         self.last.map_or(0, |id| id.index)
                     ))
                 })?;
+                #[allow(clippy::redundant_locals, reason = "it is one only where nothing is planted")]
+                let commands = portcullis_domain::mutant!(
+                    OrderOfItsOwn,
+                    // A hash map has another order each time.
+                    (0..)
+                        .zip(commands)
+                        .collect::<std::collections::HashMap<u64, _>>()
+                        .into_values()
+                        .collect(),
+                    commands,
+                );
                 let apply = |ledger: &mut Ledger| {
                     let mut outcomes = Vec::with_capacity(commands.len());
                     for command in commands {

@@ -320,7 +320,7 @@ impl Proposer {
         let soon = Instant::now() + PAUSE;
         let (mut again, mut rest) = (Vec::new(), Vec::new());
         for mut item in items {
-            let known = item.doubt();
+            let known = portcullis_domain::mutant!(LostIsRefused, true, item.doubt());
             match known && !item.forwarded() && item.deadline() > soon {
                 true => again.push(item),
                 false => rest.push(item),
@@ -385,7 +385,7 @@ async fn pair<G, T, E: Display>(
                 Err(_) => Err("no quorum answered before the deadline".to_owned()),
             },
         };
-        broken = broken.or_else(|| result.as_ref().err().cloned());
+        broken = portcullis_domain::mutant!(AnswersMixedUp, None, broken.or_else(|| result.as_ref().err().cloned()));
         settle(group, result);
     }
 }

@@ -10,7 +10,7 @@ use openraft::{Config, SnapshotPolicy};
 use crate::blocking::Blocking;
 use crate::disk::{Disk, StdDisk};
 use crate::errors::OpenError;
-use crate::index::{OpenStore, open_sled};
+use crate::index::{OpenStore, sled_opener};
 use crate::ledger::ClusterId;
 use crate::log::LogSettings;
 use crate::types::Clock;
@@ -116,7 +116,7 @@ impl Settings {
             queue: 16_384,
             disk: Arc::new(StdDisk),
             blocking: Blocking::Threads,
-            open_store: open_sled(),
+            open_store: sled_opener(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use portcullis_consensus::{
-    Agreement, Consensus, Consistency, Disk, DiskFile, Member, OpenError, ProposeError, RandomAccess, ReadError,
+    Agreement, Consensus, Consistency, Disk, DiskFile, Lock, Member, OpenError, ProposeError, RandomAccess, ReadError,
     Reason, Settings, StdDisk, tcp_connector,
 };
 use portcullis_domain::command::{ClusterCommand, Command, CommandBody};
@@ -816,6 +816,9 @@ impl Disk for FailingDisk {
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.disk.lock(path)
     }
 }
 

@@ -64,7 +64,7 @@ impl Port {
         Self {
             plan: PortPlan::new(seed, containers, options),
             source: ReadingSource::new(seed),
-            clock: PortTime(clock),
+            clock: PortTime::new(clock),
             nodes,
             stale_orders: AtomicU64::new(0),
             stop,
@@ -253,7 +253,7 @@ impl Running {
                 .plan
                 .visit(&equipment)
                 .map_or(STRANGER_TRAVEL_MS, portcullis_simulator::Visit::travel_ms);
-            tokio::time::sleep(port.clock.0.real_wait(travel_ms)).await;
+            tokio::time::sleep(port.clock.rate.real_wait(travel_ms)).await;
             let arrived = DeviceFrame::Message(FromDevice::Arrived { equipment });
             let _ = outbox.send(encode_device_message(&arrived)).await;
         });
@@ -273,7 +273,7 @@ impl Running {
             let started = Instant::now();
             if let Some(visit) = port.plan.visit(&equipment) {
                 for (sample, content) in port.source.readings(modality, visit) {
-                    let due = started + port.clock.0.real_wait(ReadingSource::captured_after_ms(sample));
+                    let due = started + port.clock.rate.real_wait(ReadingSource::captured_after_ms(sample));
                     tokio::time::sleep_until(due).await;
                     let background = matches!(content, ReadingContent::RadiationBackground(_));
                     let reading = Reading {

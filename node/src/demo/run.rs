@@ -136,7 +136,7 @@ impl<'a> Demo<'a> {
             cluster,
             port,
             nodes,
-            clock: PortTime(clock),
+            clock: PortTime::new(clock),
             course: Course::default(),
             faults,
             injected: Vec::new(),
@@ -168,7 +168,7 @@ impl<'a> Demo<'a> {
                     }
                 }
                 _ = ticks.tick() => {
-                    self.progress.show(&self.course, self.clock.0.speed, started.elapsed());
+                    self.progress.show(&self.course, self.clock.rate.speed, started.elapsed());
                     self.restart_ended()?;
                     self.break_and_heal().await?;
                 }
@@ -250,7 +250,7 @@ impl<'a> Demo<'a> {
         self.progress.say(&format!(
             "SIMULATED DATA. Ready after {ready_s:.1} s; {} port seconds pass in a real one; listening on loopback only, \
              without TLS.",
-            self.clock.0.speed
+            self.clock.rate.speed
         ));
         self.progress.say(&format!("nodes      {}", endpoints.join(", ")));
         self.progress.say(&format!(
@@ -338,7 +338,7 @@ impl<'a> Demo<'a> {
         faults.sort();
         Ok(Report {
             seed: self.args.seed,
-            speed: self.clock.0.speed,
+            speed: self.clock.rate.speed,
             lanes: self.args.lanes,
             faults,
             containers: Containers {
@@ -359,7 +359,7 @@ impl<'a> Demo<'a> {
             replicas_agree,
             fenced_commands: status.fenced_commands,
             stale_barrier_orders: self.port.stale_orders.load(Ordering::Relaxed),
-            conclusion_latency_ms: Latency::of(&self.course, self.clock.0.speed),
+            conclusion_latency_ms: Latency::of(&self.course, self.clock.rate.speed),
             recovery_ms: self
                 .injected
                 .first()
@@ -416,7 +416,7 @@ async fn announce_all(port: Arc<Port>) {
         let wait = due.millis_since(port.clock.now());
         tokio::select! {
             () = port.stop.cancelled() => return,
-            () = tokio::time::sleep(port.clock.0.real_wait(wait)) => {}
+            () = tokio::time::sleep(port.clock.rate.real_wait(wait)) => {}
         }
         let Ok(permit) = at_once.clone().acquire_owned().await else {
             return;

@@ -66,7 +66,7 @@ impl ClusterService for Gateway {
                 .map(|(stage, count)| pb::StageCount { stage, count })
                 .collect(),
             port_time_ms: inner.port_time.now().0,
-            port_speed_permille: speed_permille(inner.port_time.0.speed),
+            port_speed_permille: speed_permille(inner.port_time.rate.speed),
             read_point: Some(self.read_point(&view, Consistency::Local)),
             has_quorum: *inner.beats.quorum().borrow(),
         }))

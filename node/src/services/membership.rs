@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_consensus::{ChangeError, Member};
 use portcullis_domain::command::{ExternalBody, ExternalCommand};
-use portcullis_domain::id::{Digest, Incarnation, NodeId, Principal, RequestId, SourceId};
+use portcullis_domain::id::{Incarnation, NodeId, Principal, RequestId, SourceId};
 use portcullis_domain::outcome::{Answer, Applied, Refusal, RefusalReason};
 use portcullis_proto::internal::v1 as internal;
 use portcullis_proto::internal::v1::membership_service_server::MembershipService;
@@ -315,17 +315,19 @@ impl Gateway {
         if carried().is_empty() {
             return Ok(());
         }
-        // A request of its own, always the same for one removal.
-        let mut drain = context.clone();
-        let digest = Digest::of(context.request.as_str().as_bytes()).to_string();
-        drain.request = label(RequestId::new(format!("drain-{}", &digest[..32])))?;
-        self.write(drain.command(ExternalBody::DrainNode { node }), asked)
-            .await?;
         let mut changes = inner.consensus.changes();
         loop {
             let keys = carried();
             if keys.is_empty() {
                 return Ok(());
+            }
+            // Somebody else may have put it back into service since. A drain that is repeated changes nothing, so each is a
+            // request of its own: one that was answered once would be answered from memory.
+            if !inner.consensus.peek(|ledger| ledger.carries_nothing(node)) {
+                let mut drain = context.clone();
+                drain.request = label(RequestId::new(format!("drain-{:032x}", rand::random::<u128>())))?;
+                self.write(drain.command(ExternalBody::DrainNode { node }), asked)
+                    .await?;
             }
             if !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
                 let detail = format!("{node} still carries {}", keys.join(", "));

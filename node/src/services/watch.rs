@@ -45,7 +45,7 @@ impl Gateway {
             WatchFrom::Entry(entry) if entry.0 > size => {
                 return Err(portcullis_wire::status::beyond_head(entry.0, size));
             }
-            WatchFrom::Entry(entry) => entry.0,
+            WatchFrom::Entry(entry) => portcullis_domain::mutant!(WatchResumesLate, (entry.0 + 1).min(size), entry.0),
             WatchFrom::Time(at) => {
                 let first = self.inner.consensus.first_entry_since(at).await;
                 first.map_err(|error| super::failed_read(&error))?
@@ -55,7 +55,7 @@ impl Gateway {
 
         let conditions = filter.conditions();
         let mut visits = self.visits(&view, &filter, from).await?;
-        let port_time = self.inner.port_time;
+        let port_time = self.inner.port_time.clone();
         let leaves = self.inner.consensus.follow(start).map(Item::Leaf);
         let ticks = IntervalStream::new(tokio::time::interval(BOOKMARK_EVERY)).map(|_| Item::Tick);
         let mut next = start;
@@ -160,6 +160,12 @@ fn forward(
             };
             let Some(next) = next else { return };
             let last = next.is_err();
+            portcullis_domain::mutant!(
+                WatchSkips,
+                if sender.capacity() < WAITING {
+                    continue;
+                }
+            );
             if sender.send_timeout(next, idle).await.is_err() || last {
                 return;
             }

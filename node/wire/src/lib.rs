@@ -3,6 +3,7 @@
 //! `decode_*` checks: whatever a peer may send becomes a domain value or an [`InvalidField`] that names the field by its
 //! dotted path within the request; nothing panics. `encode_*` cannot fail. [`status`] is the one place where refusals and
 //! failures become gRPC statuses, and where a client of ours reads them back.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod announcement;
 pub mod beat;

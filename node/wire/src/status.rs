@@ -166,8 +166,9 @@ pub fn unavailable(reason: &str, detail: &str, retry_after: Duration) -> Status 
 /// A write that may have taken or may still take effect.
 pub fn unknown(detail: &str) -> Status {
     let detail = cut(detail);
+    let written = portcullis_domain::mutant!(UnknownIsRefused, REFUSED, UNKNOWN);
     let text = format!("{OUTCOME_UNKNOWN}: {detail}; ask again with the same request id and body");
-    Status::with_error_details(Code::Unknown, text, details(OUTCOME_UNKNOWN, &[(WRITE, UNKNOWN)]))
+    Status::with_error_details(Code::Unknown, text, details(OUTCOME_UNKNOWN, &[(WRITE, written)]))
 }
 
 /// An entry that the log does not have yet.
@@ -192,7 +193,7 @@ pub fn internal(detail: &str) -> Status {
 }
 
 fn passing(code: Code, reason: &str, detail: &str, retry_after: Duration, metadata: &[(&str, &str)]) -> Status {
-    let mut details = details(reason, metadata);
+    let mut details = details(portcullis_domain::mutant!(ReasonLeftOut, "", reason), metadata);
     if !retry_after.is_zero() {
         details.set_retry_info(Some(retry_after));
     }

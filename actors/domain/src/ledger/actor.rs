@@ -20,7 +20,11 @@ impl Ledger {
     pub(super) fn fence(&mut self, command: &ActorCommand) -> Option<Outcome> {
         let refuse = |reason, field: &str, detail: String| Some(Outcome::Refused(Refusal::new(reason, field, detail)));
         let placement = self.placements.get(&command.key).copied();
-        let holds = placement.is_some_and(|placement| placement.live && placement.epoch == command.epoch);
+        let holds = mutant!(
+            OldEpochObeyed,
+            placement.is_some(),
+            placement.is_some_and(|placement| placement.live && placement.epoch == command.epoch),
+        );
         if !holds {
             self.fenced += 1;
             let why = match placement {
@@ -175,7 +179,7 @@ impl Ledger {
         if !placement.is_some_and(|placement| placement.live && placement.epoch == lane_epoch) {
             return stale("lane_epoch", format!("{id} does not run under {lane_epoch} any more"));
         }
-        if lane.next.is_some() {
+        if mutant!(LaneTakenTwice, false, lane.next.is_some()) {
             return Err(busy(id));
         }
         let can = lane.spec.modalities();
@@ -205,7 +209,7 @@ impl Ledger {
             "waiting, or called up to another lane",
         )?;
         self.takes(lane, case)?;
-        if lane.next.is_some() || lane.current.is_some() {
+        if mutant!(LaneTakenTwice, false, lane.next.is_some() || lane.current.is_some()) {
             return Err(busy(id));
         }
         Decision::event(Event::Assigned {
@@ -358,7 +362,7 @@ impl Ledger {
     ) -> Result<Decision, Refusal> {
         let case = self.known_inspection(no)?;
         allow(key, &ActorKey::Fusion(shard_of(no)))?;
-        if case.conclusion.is_some() {
+        if mutant!(ConcludedTwice, false, case.conclusion.is_some()) {
             return Err(Refusal::new(
                 RefusalReason::AlreadyConcluded,
                 "inspection",
@@ -368,7 +372,8 @@ impl Ledger {
         let (active, policy) = self.policy_in_force()?;
         let exhausted = case.stage == Stage::Queued && case.passes.0 >= policy.passes_max;
         let scanned = matches!(case.stage, Stage::InPass { .. }) && case.pass_complete;
-        at_stage(case, scanned || exhausted, "scanned completely")?;
+        let again = mutant!(ConcludedTwice, case.stage == Stage::UnderReview, false);
+        at_stage(case, scanned || exhausted || again, "scanned completely")?;
         if policy_digest != active {
             return Err(Refusal::new(
                 RefusalReason::PolicyChanged,
@@ -386,7 +391,7 @@ impl Ledger {
                 format!("recorded for this conclusion are {recorded:?}, named are {named:?}"),
             ));
         }
-        let recomputed = self.verdict_of(case, policy);
+        let recomputed = mutant!(VerdictBelieved, verdict.clone(), self.verdict_of(case, policy));
         if !recomputed.agrees_with(verdict) {
             return Err(Refusal::new(
                 RefusalReason::VerdictDiffers,

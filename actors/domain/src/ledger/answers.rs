@@ -95,7 +95,7 @@ impl Ledger {
     /// The answer to a request that was taken in before.
     pub(super) fn answer_again(&self, asked: Asked, request: &RequestId) -> Option<Outcome> {
         if let Some(known) = self.answers.get(&asked.key) {
-            return Some(match known.body == asked.body {
+            return Some(match mutant!(BodiesNotCompared, true, known.body == asked.body) {
                 true => known.outcome.outcome(),
                 false => Outcome::Refused(Refusal::new(
                     RefusalReason::RequestIdReused,
@@ -115,6 +115,7 @@ impl Ledger {
 
     /// Keeps the first answer.
     pub(super) fn keep_answer(&mut self, asked: Asked, outcome: &Outcome) {
+        mutant!(RequestsForgotten, return);
         let outcome = Kept::of(outcome);
         match outcome.inspection() {
             Some(no) => {

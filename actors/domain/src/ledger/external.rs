@@ -29,7 +29,11 @@ impl Ledger {
                     )
                 })?;
                 // What customs has taken leaves with customs, and its number is free for another visit then.
-                if !matches!(inspection.stage, Stage::Released | Stage::Seized) {
+                if !mutant!(
+                    LeavesUnreleased,
+                    true,
+                    matches!(inspection.stage, Stage::Released | Stage::Seized)
+                ) {
                     return Err(Refusal::new(
                         RefusalReason::NotReleased,
                         "equipment_id",

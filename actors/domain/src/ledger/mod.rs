@@ -99,7 +99,7 @@ impl Ledger {
     /// Applies one command. Total and deterministic: every replica gets the same outcome and the same leaf.
     pub fn apply(&mut self, command: Command) -> Application {
         self.number = CommandNo(self.number.0 + 1);
-        self.now = self.now.max(command.at);
+        self.now = mutant!(ClockGoesBack, command.at, self.now.max(command.at));
         self.forget_old_answers();
         match command.body {
             CommandBody::External(external) => self.apply_external(external),

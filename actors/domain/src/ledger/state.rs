@@ -120,7 +120,11 @@ impl Canonical for Ledger {
             placements: Canonical::take(from)?,
             sequences: Canonical::take(from)?,
             devices: Canonical::take(from)?,
-            answers: Canonical::take(from)?,
+            answers: mutant!(
+                AnswersNotInSnapshot,
+                Answers::take(from).map(|_| Answers::default())?,
+                Canonical::take(from)?,
+            ),
             expiring: Canonical::take(from)?,
             spent: Canonical::take(from)?,
             roster: Canonical::take(from)?,
@@ -130,6 +134,7 @@ impl Canonical for Ledger {
             staying: OrdSet::new(),
         };
         for (no, inspection) in &ledger.inspections {
+            mutant!(OpenNotRebuilt, continue);
             ledger.open.insert(inspection.equipment.clone(), *no);
             ledger.by_version.insert((inspection.version, *no));
         }

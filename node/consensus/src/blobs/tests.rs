@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::crashing_disk::{Call, CrashingDisk};
 use crate::disk::StdDisk;
+use crate::model::{Call, ModelDisk};
 
 const FOLDER: &str = "/blobs";
 const NO_SPACE: i32 = 28;
 
-fn on(disk: &CrashingDisk) -> Blobs {
+fn on(disk: &ModelDisk) -> Blobs {
     Blobs::with_packs_of(4000, Arc::new(disk.process()), FOLDER.into()).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn missing(blobs: &Blobs, numbers: std::ops::Range<u64>) -> Vec<u64> {
 
 #[tokio::test]
 async fn blobs_come_back_from_full_packs_and_the_one_that_is_written_also_after_a_restart() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut blobs = on(&disk);
     for round in 0..20 {
         assert!(missing(&blobs, round * 7..(round + 1) * 7).len() == 7);
@@ -57,7 +57,7 @@ async fn blobs_come_back_from_full_packs_and_the_one_that_is_written_also_after_
 
 #[tokio::test]
 async fn what_is_put_at_the_same_time_shares_a_sync_and_a_second_copy_takes_no_room() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let blobs = Blobs::open(Arc::new(disk.process()), FOLDER.into()).unwrap();
     put(&blobs, 0..1).await.unwrap();
     let before = disk.calls(Call::Sync);
@@ -78,7 +78,7 @@ async fn what_is_put_at_the_same_time_shares_a_sync_and_a_second_copy_takes_no_r
 
 #[tokio::test]
 async fn the_largest_blob_has_a_pack_of_its_own() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let blobs = on(&disk);
     let content = Bytes::from(vec![3; 50_000]);
     let large = (Digest::of(&content), content.clone());
@@ -95,7 +95,7 @@ async fn the_largest_blob_has_a_pack_of_its_own() {
 
 #[tokio::test]
 async fn a_damaged_blob_is_not_here_and_is_kept_again_when_it_was_fetched() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let blobs = on(&disk);
     put(&blobs, 0..60).await.unwrap();
     drop(blobs);
@@ -118,7 +118,7 @@ async fn a_damaged_blob_is_not_here_and_is_kept_again_when_it_was_fetched() {
 
 #[tokio::test]
 async fn damage_costs_the_blobs_that_it_is_in_and_no_others() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     put(&on(&disk), 0..12).await.unwrap();
     let path = Path::new(FOLDER).join(pack::file_name(0));
     let whole = disk.read(&path).unwrap();
@@ -139,7 +139,7 @@ async fn damage_costs_the_blobs_that_it_is_in_and_no_others() {
 
 #[tokio::test]
 async fn a_table_that_is_lost_or_damaged_is_made_again() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     put(&on(&disk), 0..60).await.unwrap();
     let path = Path::new(FOLDER).join(table::file_name(1));
     let whole = disk.read(&path).unwrap();
@@ -159,7 +159,7 @@ async fn a_table_that_is_lost_or_damaged_is_made_again() {
 #[tokio::test]
 async fn a_full_disk_is_told_and_what_comes_after_it_goes_to_another_pack() {
     for call in [Call::Write, Call::Sync] {
-        let disk = CrashingDisk::default();
+        let disk = ModelDisk::default();
         let blobs = on(&disk);
         put(&blobs, 0..5).await.unwrap();
         disk.fail(call, 0, NO_SPACE);
@@ -213,7 +213,7 @@ proptest! {
     #[test]
     fn whatever_a_crash_loses_no_kept_blob_is_among_it(rounds in prop::collection::vec((1_u64..12, any::<u64>(), any::<bool>()), 1..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let disk = CrashingDisk::default();
+        let disk = ModelDisk::default();
         let mut blobs = on(&disk);
         let mut next = 0;
         let mut kept = Vec::new();

@@ -205,6 +205,7 @@ impl Helper {
             Blocking::Threads => {
                 let (jobs, queue) = mpsc::channel();
                 let folder = Arc::clone(&folder);
+                #[allow(clippy::disallowed_methods, reason = "the helper's own thread")]
                 let thread = std::thread::Builder::new()
                     .name("raft-log-files".to_owned())
                     .spawn(move || queue.into_iter().for_each(|job| run(&folder, job)))?;

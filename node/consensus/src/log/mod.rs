@@ -114,6 +114,7 @@ impl LogStore {
                 None
             }
             Blocking::Threads => {
+                #[allow(clippy::disallowed_methods, reason = "the writer's own thread")]
                 let thread = std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || {
                     // Told when the writer is gone with all of its files, also after a panic.
                     let _alive = alive;
@@ -287,7 +288,11 @@ impl RaftLogStorage<Group> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let (done, durable) = oneshot::channel();
         self.owner.shared.change(|state| {
-            state.push(Change::Vote(*vote))?;
+            portcullis_domain::mutant!(
+                VoteForgotten,
+                state.index.vote = Some(*vote),
+                state.push(Change::Vote(*vote))?
+            );
             state.wait(Waiting::Change(done));
             Ok(())
         })?;
@@ -336,6 +341,15 @@ impl RaftLogStorage<Group> for LogStore {
             if Some(upto.index) <= state.index.purged.map(|id| id.index) {
                 return Ok(());
             }
+            #[allow(clippy::redundant_locals, reason = "it is one only where nothing is planted")]
+            let upto = portcullis_domain::mutant!(
+                PurgesTooMuch,
+                {
+                    let more = state.index.range(upto.index + 1, upto.index + 2).next();
+                    more.map_or(upto, |slot| slot.id)
+                },
+                upto
+            );
             state.push(Change::Purge(upto))?;
             state.release();
             Ok(())

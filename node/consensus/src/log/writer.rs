@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::blocking::in_place;
 use crate::log::LogSettings;
 use crate::log::files::{Helper, Segment, capacity, within};
 use crate::log::index::Place;
@@ -59,7 +60,8 @@ impl Writer {
         loop {
             self.shared.next_on_thread(&mut batch, hints);
             hints = batch.sync;
-            if !self.take(&mut batch) {
+            let done = self.batch(&mut batch);
+            if !self.tell(&mut batch, done) {
                 return;
             }
         }
@@ -72,16 +74,16 @@ impl Writer {
         loop {
             self.shared.next_on_task(&mut batch, hints).await;
             hints = batch.sync;
-            if !self.take(&mut batch) {
+            let done = in_place(|| self.batch(&mut batch)).await;
+            if !self.tell(&mut batch, done) {
                 return;
             }
         }
     }
 
-    /// Does a batch and leaves it empty. False when it was the last one.
-    fn take(&mut self, batch: &mut Batch) -> bool {
-        let result = self.batch(batch);
-        let retire = match result {
+    /// Tells everybody who waited how a batch went, and leaves it empty. False when it was the last one.
+    fn tell(&mut self, batch: &mut Batch, done: io::Result<Option<u64>>) -> bool {
+        let retire = match done {
             Ok(retire) => retire,
             Err(error) => {
                 let failure = Failure::of(&error);
@@ -111,7 +113,7 @@ impl Writer {
         !batch.last
     }
 
-    /// The number below which segments are not needed any more, if that has changed.
+    /// Writes a batch. The number below which segments are not needed any more, if that has changed.
     fn batch(&mut self, batch: &mut Batch) -> io::Result<Option<u64>> {
         let mut retire = None;
         for op in batch.ops.drain(..) {
@@ -181,7 +183,11 @@ impl Writer {
     fn sync(&mut self) -> io::Result<()> {
         if self.durable < self.written {
             let Segment { path, file, .. } = &*self.segment;
-            file.sync_data().map_err(|error| within("cannot sync", path, error))?;
+            portcullis_domain::mutant!(
+                SpokenTooSoon,
+                (),
+                file.sync_data().map_err(|error| within("cannot sync", path, error))?,
+            );
             self.durable = self.written;
             if let Some(previous) = self.left.take() {
                 mark(&previous, CONTINUES)?;

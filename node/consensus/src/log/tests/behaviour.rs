@@ -9,10 +9,10 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 
 use super::{append, entry, files, open, seen};
 use crate::blocking::Blocking;
-use crate::crashing_disk::{Call, CrashingDisk};
 use crate::disk::{Disk, StdDisk};
 use crate::errors::OpenError;
 use crate::log::{LogSettings, LogStore, READ_BYTES};
+use crate::model::{Call, ModelDisk};
 use crate::types::{Vote, log_id};
 
 const EIO: i32 = 5;
@@ -49,7 +49,7 @@ async fn votes_entries_and_the_committed_index_are_there_after_a_restart() {
 
 #[tokio::test]
 async fn an_entry_is_readable_at_once_and_everything_that_has_queued_shares_a_sync() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     let before = disk.calls(Call::Sync);
     let mut waiting = Vec::new();
@@ -67,7 +67,7 @@ async fn an_entry_is_readable_at_once_and_everything_that_has_queued_shares_a_sy
 
 #[tokio::test]
 async fn hints_cost_no_sync_and_a_log_that_is_idle_does_nothing() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     let appended = append(&mut log, (0..10).map(|index| entry(1, index, 20)).collect())
         .await
@@ -95,7 +95,7 @@ async fn hints_cost_no_sync_and_a_log_that_is_idle_does_nothing() {
 
 #[tokio::test]
 async fn a_failed_sync_is_final() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     append(&mut log, vec![entry(1, 0, 20)])
         .await
@@ -121,7 +121,7 @@ async fn a_failed_sync_is_final() {
 
 #[tokio::test]
 async fn a_full_disk_is_named_when_it_stops_the_log() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     // The first large entry needs a new file.
     disk.fail(Call::Write, 0, ENOSPC);
@@ -133,7 +133,7 @@ async fn a_full_disk_is_named_when_it_stops_the_log() {
         "{error}"
     );
 
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     disk.fail(Call::Write, 0, ENOSPC);
     let error = OpenError::of_log("/raft".into(), open(&disk).err().unwrap());
     assert!(error.to_string().contains("free space"), "{error}");
@@ -144,7 +144,7 @@ async fn a_full_disk_is_named_when_it_stops_the_log() {
 
 #[tokio::test]
 async fn files_are_used_again_and_what_was_in_them_never_comes_back() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     let mut index = 0;
     // All records have the same length, so old ones stand exactly where new ones end.
@@ -226,7 +226,7 @@ async fn a_log_that_rotates_under_load_is_whole_after_a_restart_and_frees_its_fo
 
 #[tokio::test]
 async fn a_read_for_replication_is_bounded_in_bytes_but_never_empty() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     let entries = (0..4).map(|index| entry(1, index, READ_BYTES * 2 / 3)).collect();
     append(&mut log, entries).await.unwrap().durable().await.unwrap();

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 
 use super::{Seen, append, entry, files, open, open_begun, seen};
-use crate::crashing_disk::CrashingDisk;
 use crate::disk::Disk;
+use crate::model::ModelDisk;
 use crate::types::{Vote, log_id};
 
 /// Three segments with everything that a log can hold, closed. The state it is in.
-async fn closed() -> (CrashingDisk, Seen) {
-    let disk = CrashingDisk::default();
+async fn closed() -> (ModelDisk, Seen) {
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     log.save_vote(&Vote::new(2, 1)).await.unwrap();
     for index in 0..18 {
@@ -30,7 +30,7 @@ async fn closed() -> (CrashingDisk, Seen) {
     (disk, state)
 }
 
-async fn state_of(disk: &CrashingDisk) -> io::Result<Seen> {
+async fn state_of(disk: &ModelDisk) -> io::Result<Seen> {
     let mut log = open(disk)?;
     Ok(seen(&mut log).await)
 }
@@ -71,7 +71,7 @@ async fn a_flipped_byte_anywhere_loses_nothing_or_is_refused() {
 
 #[tokio::test]
 async fn damage_to_what_an_earlier_sync_covered_is_refused_also_after_a_crash() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     let mut ends = Vec::new();
     for index in 0..3 {
@@ -148,7 +148,7 @@ async fn a_segment_under_the_name_of_another_is_refused() {
 #[tokio::test]
 async fn a_segment_that_follows_another_history_is_refused() {
     let (disk, _) = closed().await;
-    let other = CrashingDisk::default();
+    let other = ModelDisk::default();
     let mut log = open(&other).unwrap();
     for index in 0..18 {
         let appended = append(&mut log, vec![entry(9, index, 400)]).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_segment_that_follows_another_history_is_refused() {
 
 #[tokio::test]
 async fn a_folder_with_other_files_is_refused() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let file = PathBuf::from("/raft/r-00000000000000000000.wal");
     disk.put(&file, vec![1, 2, 3]);
     let error = state_of(&disk).await.unwrap_err();
@@ -177,13 +177,13 @@ async fn a_folder_with_other_files_is_refused() {
 
 #[tokio::test]
 async fn a_log_that_was_begun_is_not_begun_anew_when_its_segments_are_gone() {
-    let disk = CrashingDisk::default();
+    let disk = ModelDisk::default();
     let mut log = open(&disk).unwrap();
     log.save_vote(&Vote::new(2, 1)).await.unwrap();
     log.close().await;
     let file = files(&disk).remove(0);
-    let gone: fn(&CrashingDisk, &Path) = |disk, file| disk.remove(file).unwrap();
-    let emptied: fn(&CrashingDisk, &Path) = |disk, file| disk.put(file, Vec::new());
+    let gone: fn(&ModelDisk, &Path) = |disk, file| disk.remove(file).unwrap();
+    let emptied: fn(&ModelDisk, &Path) = |disk, file| disk.put(file, Vec::new());
     for harm in [gone, emptied] {
         let copy = disk.copy();
         harm(&copy, &file);

@@ -15,9 +15,9 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
 
 use crate::blocking::Blocking;
-use crate::crashing_disk::CrashingDisk;
 use crate::disk::Disk;
 use crate::log::{LogSettings, LogStore};
+use crate::model::ModelDisk;
 use crate::record::Record;
 use crate::types::{Entry, Group, LogId, Proposal, Vote, log_id};
 
@@ -31,13 +31,13 @@ fn small() -> LogSettings {
     }
 }
 
-fn open(disk: &CrashingDisk) -> std::io::Result<LogStore> {
+fn open(disk: &ModelDisk) -> std::io::Result<LogStore> {
     let disk: Arc<dyn Disk> = Arc::new(disk.process());
     LogStore::open(&disk, Path::new(FOLDER), &small(), false, Blocking::Inline)
 }
 
 /// Opens a log that is known to have been there before.
-fn open_begun(disk: &CrashingDisk) -> std::io::Result<LogStore> {
+fn open_begun(disk: &ModelDisk) -> std::io::Result<LogStore> {
     let disk: Arc<dyn Disk> = Arc::new(disk.process());
     LogStore::open(&disk, Path::new(FOLDER), &small(), true, Blocking::Inline)
 }
@@ -97,7 +97,7 @@ async fn seen(log: &mut LogStore) -> Seen {
 }
 
 /// The files of the log, sorted.
-fn files(disk: &CrashingDisk) -> Vec<std::path::PathBuf> {
+fn files(disk: &ModelDisk) -> Vec<std::path::PathBuf> {
     let names = disk.list(Path::new(FOLDER)).unwrap();
     names.iter().map(|name| Path::new(FOLDER).join(name)).collect()
 }

@@ -8,8 +8,8 @@ use openraft::storage::RaftLogStorage;
 use proptest::prelude::*;
 
 use super::{Appended, Seen, append, entry, open, seen};
-use crate::crashing_disk::{Call, CrashingDisk};
 use crate::log::LogStore;
+use crate::model::{Call, ModelDisk};
 use crate::record::Record;
 use crate::types::{Vote, log_id};
 
@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct Run {
-    disk: CrashingDisk,
+    disk: ModelDisk,
     log: LogStore,
     /// Everything that the log may be after a crash, the newest last.
     states: Vec<Seen>,
@@ -240,7 +240,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let disk = CrashingDisk::default();
+            let disk = ModelDisk::default();
             let mut run = Run {
                 log: open(&disk).unwrap(),
                 disk,
