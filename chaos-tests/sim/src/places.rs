@@ -26,7 +26,6 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "the Raft log has failed",
     "the cluster declared this process down while it was away; starting again",
     "the members of the cluster were changed",
-    "this node has to stop",
     "this node's clock is off the majority's by more than 2 s; leadership goes elsewhere",
 ];
 
