@@ -235,7 +235,7 @@ impl Scheduler {
                     .iter()
                     .any(|ticket| matches!(ticket, SchedulerTicket::Assign(_, lane) if *lane == id));
                 // A lane that always has a next container is never idle, and only an idle one is moved.
-                let moving = ledger.carries_nothing(placement.node) && has_refuge(ledger);
+                let moving = ledger.gives_away(placement.node);
                 let resting = self.not_before.get(&id).is_some_and(|until| Instant::now() < *until);
                 told.then(|| Candidate {
                     lane: id,
@@ -252,11 +252,4 @@ impl Scheduler {
             })
             .collect()
     }
-}
-
-/// Is there a node that may carry what another one gives away?
-fn has_refuge(ledger: &Ledger) -> bool {
-    ledger
-        .nodes()
-        .any(|(node, record)| record.up && !ledger.carries_nothing(node))
 }

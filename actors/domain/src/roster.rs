@@ -44,6 +44,14 @@ impl Ledger {
             .is_some_and(|enrolment| enrolment.drained || enrolment.removed)
     }
 
+    /// Whether a node is to give away what it carries: it is to carry nothing, and another one is up that may take it.
+    pub fn gives_away(&self, node: NodeId) -> bool {
+        self.carries_nothing(node)
+            && self
+                .nodes()
+                .any(|(other, record)| record.up && !self.carries_nothing(other))
+    }
+
     /// The node that a data folder belongs to, and what is known of it.
     pub fn node_of(&self, incarnation: Incarnation) -> Option<(NodeId, &Enrolment)> {
         self.roster()

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use portcullis_chaos::promises::{self, CutOff, Evidence, Recovery, Violation};
 use portcullis_chaos::simulation::{Injected, Outcome};
 use portcullis_chaos::write::Told;
+use portcullis_domain::placement::FUSION_SHARDS;
 use sha2::{Digest as _, Sha256};
 
 use crate::fault::{self, Active, Kind};
@@ -29,6 +30,8 @@ const KNOWN_WITHIN: Duration = Duration::from_millis(2500);
 const AFTERWARDS: Duration = Duration::from_secs(3);
 /// The simulated network and clock may add so much to a deadline.
 const SLACK: Duration = Duration::from_millis(500);
+/// A controller and three sensors.
+const DEVICES_OF_A_LANE: u64 = 4;
 /// Steps between two looks at all nodes, and between two moves of faults.
 const LOOK: u64 = 10;
 const MOVE: u64 = 5;
@@ -273,6 +276,23 @@ impl Run {
         self.running = left;
     }
 
+    /// A process that ends by itself without a fault of its disk or of the members did so for nothing.
+    fn unexplained_ends(&mut self) {
+        let explains = |kind: Kind| {
+            matches!(kind.family(), "disk" | "membership")
+                || matches!(kind, Kind::DiesAtWrite | Kind::DiesWhileStarting)
+        };
+        if self.plan.faults.iter().any(|planned| explains(planned.kind)) {
+            return;
+        }
+        for (node, why) in &self.world.ends {
+            self.violations.push(Violation {
+                promise: "bug",
+                what: format!("node {node} ended by itself: {why}"),
+            });
+        }
+    }
+
     fn result(
         mut self,
         mut evidence: Evidence,
@@ -297,6 +317,9 @@ impl Run {
                 .heads
                 .extend(heads.into_iter().filter(|head| head.size <= read));
             evidence.slack = SLACK;
+            // A device may be attached twice for a moment; beside lanes and shards there is a scheduler, and placement.
+            let lanes = u64::from(self.plan.port.lanes);
+            evidence.count_loads(lanes * DEVICES_OF_A_LANE * 2, lanes + u64::from(FUSION_SHARDS) + 2);
             evidence.cut_off = std::mem::take(&mut self.cut_off);
             evidence.recoveries.push(Recovery {
                 healed,
@@ -307,6 +330,7 @@ impl Run {
             });
             self.violations.extend(promises::check(&evidence));
         }
+        self.unexplained_ends();
         let reached = places.reached();
         for place in places::NEVER.iter().filter(|place| reached.contains_key(**place)) {
             self.violations.push(Violation {

@@ -86,8 +86,7 @@ mod tests {
     use crate::history::Hole;
 
     fn judge(evidence: &Evidence) -> Vec<String> {
-        let found = check(evidence, &Replayed::of(&Record::of(evidence)));
-        found.violations.into_iter().map(|violation| violation.what).collect()
+        sample::words(check(evidence, &Replayed::of(&Record::of(evidence))))
     }
 
     #[test]

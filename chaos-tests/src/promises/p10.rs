@@ -44,11 +44,7 @@ mod tests {
         };
         change(&mut recovery);
         run.recoveries.push(recovery);
-        check(&run)
-            .violations
-            .into_iter()
-            .map(|violation| violation.what)
-            .collect()
+        sample::words(check(&run))
     }
 
     #[test]

@@ -23,7 +23,7 @@ use portcullis_domain::policy::Policy;
 use portcullis_proto::v1 as pb;
 use prost::Message as _;
 
-use super::{Evidence, Head};
+use super::{Evidence, Found, Head};
 use crate::history::{BarrierOrder, Misdeed, Moment, Operation, Request, Wrong};
 use crate::write::Told;
 
@@ -32,6 +32,11 @@ const GONE: &str = "MSKU1234565";
 const HELD: &str = "CONU1234567";
 const LANE: LaneId = LaneId(1);
 const SENSORS: [Modality; 3] = [Modality::Radiation, Modality::Weighbridge, Modality::Ocr];
+
+/// What a check found, in its words.
+pub(super) fn words(found: Found) -> Vec<String> {
+    found.violations.into_iter().map(|violation| violation.what).collect()
+}
 
 /// A run that keeps every promise.
 pub(crate) fn run() -> Evidence {
