@@ -44,7 +44,7 @@ mutants! {
     SnapshotUnsynced "snapshot-unsynced" "P1" "A snapshot gets its name before its bytes are durable.";
     LostIsRefused "lost-is-refused" "P1" "Commands whose answer was lost are answered as refused.";
     UnknownIsRefused "unknown-is-refused" "P1" "A write whose outcome is unknown is answered as refused.";
-    AnswersMixedUp "answers-mixed-up" "P1" "After an answer that came too late the next caller gets it.";
+    AnswersMixedUp "answers-mixed-up" "P1" "Answers of the leader go to those who asked first, whoever they are for.";
     RequestsForgotten "requests-forgotten" "P2" "Answers to requests are not kept, so that repeated ones run again.";
     BodiesNotCompared "bodies-not-compared" "P2" "A request id that comes with another body gets the first answer.";
     AnswersNotInSnapshot "answers-not-in-snapshot" "P2" "A snapshot does not hold the answers that were given.";

@@ -9,6 +9,9 @@ use portcullis_domain::id::Digest;
 
 use crate::world::World;
 
+/// A node that is away for so long while a leader with a majority goes on is declared down: what `plan` sets, and some more.
+const DECLARED_WITHIN: Duration = Duration::from_secs(4);
+
 /// What has been seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Invariants {
@@ -17,8 +20,25 @@ pub(crate) struct Invariants {
     /// What each process of a node showed last.
     last: BTreeMap<u64, Seen>,
     heads: Vec<Head>,
+    /// When a node was first seen to have so many entries.
+    applied: BTreeMap<u64, Duration>,
+    /// Since when each node that is away is.
+    away: BTreeMap<u64, Duration>,
+    /// The leader and its term, and since when nothing but the end of processes disturbs it.
+    steady: Option<(u64, u64, Duration)>,
     found: Vec<Violation>,
     looks: u64,
+}
+
+/// What all looks showed.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// What did not hold.
+    pub(crate) found: Vec<Violation>,
+    /// Every head that a node had.
+    pub(crate) heads: Vec<Head>,
+    /// When a node was first seen to have so many entries.
+    pub(crate) applied: BTreeMap<u64, Duration>,
 }
 
 #[derive(Debug)]
@@ -31,8 +51,8 @@ struct Seen {
 }
 
 impl Invariants {
-    /// Looks at all nodes.
-    pub(crate) fn look(&mut self, world: &World) {
+    /// Looks at all nodes. `undisturbed` says that no fault is under way but the end of processes.
+    pub(crate) fn look(&mut self, world: &World, undisturbed: bool) {
         self.looks += 1;
         let statuses = world.statuses();
         for (id, status) in &statuses {
@@ -41,7 +61,8 @@ impl Invariants {
             self.monotonic(*id, life, status, world.now());
             self.same(*id, status, world.now());
         }
-        self.quorum(&statuses, world.now());
+        self.quorum(world, &statuses);
+        self.declared(world, &statuses, undisturbed);
     }
 
     /// How often it was looked.
@@ -49,9 +70,13 @@ impl Invariants {
         self.looks
     }
 
-    /// What was found, and the heads that were seen.
-    pub(crate) fn into_found(self) -> (Vec<Violation>, Vec<Head>) {
-        (self.found, self.heads)
+    /// What all looks showed.
+    pub(crate) fn looked(self) -> Looked {
+        Looked {
+            found: self.found,
+            heads: self.heads,
+            applied: self.applied,
+        }
     }
 
     /// Nothing is found so far.
@@ -128,6 +153,7 @@ impl Invariants {
         match self.roots.get(&status.log_size) {
             None => {
                 self.roots.insert(status.log_size, (status.log_root, id));
+                self.applied.insert(status.log_size, now);
                 self.heads.push(Head {
                     node: id,
                     size: status.log_size,
@@ -150,14 +176,16 @@ impl Invariants {
         }
     }
 
-    /// What is committed is on a majority of the voters. Those that are away may have it.
-    fn quorum(&mut self, statuses: &BTreeMap<u64, Status>, now: Duration) {
+    /// What is committed is on a majority of the voters. Those that are away may have it, and those whose disk was taken had it.
+    fn quorum(&mut self, world: &World, statuses: &BTreeMap<u64, Status>) {
+        let now = world.now();
         let Some(newest) = statuses.values().max_by_key(|status| status.committed) else {
             return;
         };
         let voters: Vec<u64> = newest.voters.keys().copied().collect();
+        let taken = |id: &u64| world.slots.get(id).is_some_and(|slot| slot.spoiled);
         let lacks = |id: &&u64| {
-            let status = statuses.get(id);
+            let status = statuses.get(id).filter(|_| !taken(id));
             status.is_some_and(|status| status.last_index < newest.committed && status.snapshot < newest.committed)
         };
         let lacking: Vec<&u64> = voters.iter().filter(lacks).collect();
@@ -167,6 +195,41 @@ impl Invariants {
                 newest.committed
             );
             self.add("raft", now, what);
+        }
+    }
+
+    /// A node that is away is not counted on for ever: its lanes and shards have to move.
+    fn declared(&mut self, world: &World, statuses: &BTreeMap<u64, Status>, undisturbed: bool) {
+        let now = world.now();
+        let members = world.members();
+        self.away
+            .retain(|id, _| members.contains(id) && !statuses.contains_key(id));
+        for id in members.iter().filter(|id| !statuses.contains_key(id)) {
+            self.away.entry(*id).or_insert(now);
+        }
+        let leader = world.leader().and_then(|leader| statuses.get_key_value(&leader));
+        let steady = leader.filter(|(_, status)| {
+            let there = status.voters.keys().filter(|id| statuses.contains_key(id)).count();
+            undisturbed && there * 2 > status.voters.len()
+        });
+        let Some((leader, status)) = steady else {
+            self.steady = None;
+            return;
+        };
+        let since = match self.steady {
+            Some((same, term, since)) if (same, term) == (*leader, status.term) => since,
+            _ => now,
+        };
+        self.steady = Some((*leader, status.term, since));
+        let late = |away: &Duration| now > since.max(*away) + DECLARED_WITHIN;
+        let silent = self.away.iter().filter(|(_, away)| late(away));
+        let counted_on = silent.filter(|(id, _)| world.is_used(**id)).map(|(id, _)| *id);
+        for id in counted_on.collect::<Vec<u64>>() {
+            self.add(
+                "P10",
+                now,
+                format!("node {id} is away for {DECLARED_WITHIN:?}, and the cluster still counts on it"),
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 /// Places that some seed has to reach.
@@ -42,6 +42,13 @@ pub(crate) const NEVER: &[&str] = &[
 pub(crate) struct Places(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Places {
+    /// Whether this is a line of a node that counts. Spans do not: to note who is in which takes time.
+    pub(crate) fn counts(line: &Metadata<'_>) -> bool {
+        let target = line.target();
+        let of_a_node = target.starts_with("portcullis") && !target.starts_with("portcullis_sim");
+        line.is_event() && *line.level() <= Level::INFO && of_a_node
+    }
+
     /// How often each place was reached so far.
     pub(crate) fn reached(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -50,12 +57,6 @@ impl Places {
 
 impl<S: Subscriber> Layer<S> for Places {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let target = metadata.target();
-        if *metadata.level() > Level::INFO || !target.starts_with("portcullis") || target.starts_with("portcullis_sim")
-        {
-            return;
-        }
         let mut words = Words(String::new());
         event.record(&mut words);
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) snapshot_every: u64,
     /// Commands that may wait on a node.
     pub(crate) proposals: usize,
+    /// How long a node waits for what becomes of a command.
+    pub(crate) call: Duration,
     /// The port.
     pub(crate) port: PortOptions,
     /// Faults, in the order of their beginning.
@@ -89,6 +91,7 @@ impl Plan {
             shuffled: rng.random_ratio(3, 4),
             snapshot_every: *[50, 200, 1000].choose(&mut rng).unwrap_or(&200),
             proposals: *[16, 256, 1024].choose(&mut rng).unwrap_or(&256),
+            call: Duration::from_secs(*[1, 2, 5].choose(&mut rng).unwrap_or(&5)),
             port,
             faults,
         }
@@ -105,5 +108,6 @@ impl Plan {
         config.liveness.suspend = Duration::from_millis(1500);
         config.liveness.down = Duration::from_millis(2500);
         config.limits.proposals = self.proposals;
+        config.limits.call = self.call;
     }
 }

@@ -146,7 +146,8 @@ impl Run {
         self.world.step()?;
         self.steps += 1;
         if self.steps.is_multiple_of(LOOK) {
-            self.invariants.look(&self.world);
+            let undisturbed = self.running.iter().all(|one| one.planned.kind.family() == "process");
+            self.invariants.look(&self.world, undisturbed);
             if !self.invariants.hold() {
                 bail!("stopped at step {}: an invariant does not hold", self.steps);
             }
@@ -307,15 +308,16 @@ impl Run {
         });
         let served = served.filter_map(|operation| operation.returned).map(|at| at.at).min();
         let looks = self.invariants.looks();
-        let (found, heads) = std::mem::take(&mut self.invariants).into_found();
-        self.violations.extend(found);
+        let looked = std::mem::take(&mut self.invariants).looked();
+        self.violations.extend(looked.found);
         let finished = !evidence.logs.is_empty();
         if finished {
             // The nodes went on for a moment after their logs were read.
             let read = evidence.logs.values().map(Vec::len).max().unwrap_or(0) as u64;
             evidence
                 .heads
-                .extend(heads.into_iter().filter(|head| head.size <= read));
+                .extend(looked.heads.into_iter().filter(|head| head.size <= read));
+            evidence.applied = looked.applied;
             evidence.slack = SLACK;
             // A device may be attached twice for a moment; beside lanes and shards there is a scheduler, and placement.
             let lanes = u64::from(self.plan.port.lanes);
@@ -406,6 +408,12 @@ fn settled(world: &mut World) -> Result<(), String> {
         .any(|pair| (pair[0].1, pair[0].2) != (pair[1].1, pair[1].2))
     {
         return Err(format!("nodes, their leaders and their logs: {sizes:?}"));
+    }
+    let unused: Vec<u64> = members.into_iter().filter(|id| !world.is_used(*id)).collect();
+    if !unused.is_empty() {
+        return Err(format!(
+            "nodes {unused:?} serve, and the cluster does not count on them"
+        ));
     }
     match world.open_inspections() {
         _ if world.is_settled() => Ok(()),

@@ -361,6 +361,15 @@ impl World {
         )
     }
 
+    /// Does the ledger of the leader have this node as one on which actors can be placed?
+    pub(crate) fn is_used(&self, id: u64) -> bool {
+        let leader = self.leader().and_then(|leader| self.slots.get(&leader));
+        let consensus = leader.and_then(|slot| slot.machine.consensus());
+        consensus.is_some_and(|consensus| {
+            consensus.peek(|ledger| ledger.nodes().any(|(node, record)| node == NodeId(id) && record.up))
+        })
+    }
+
     /// What the port's clients did so far.
     pub(crate) fn counts(&self) -> Counts {
         let port = self.port.lock().unwrap_or_else(PoisonError::into_inner);

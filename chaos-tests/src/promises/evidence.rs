@@ -28,6 +28,8 @@ pub struct Evidence {
     pub logs: BTreeMap<u64, Vec<Vec<u8>>>,
     /// Heads that nodes stated, beside those in the history.
     pub heads: Vec<Head>,
+    /// When a node was first seen to have applied so many entries, by their number. Empty if nobody looked.
+    pub applied: BTreeMap<u64, Duration>,
     /// Times in which no node had a quorum and knew it. Nothing may open then.
     pub cut_off: Vec<CutOff>,
     /// What came after faults.

@@ -49,7 +49,7 @@ pub(super) fn check(evidence: &Evidence, record: &Record) -> Found {
                     "{entries:?} have request {request} of {source}, which was refused"
                 ));
             }
-            Some(calls) => refused_and_done(calls, record, entries, &known, &mut found),
+            Some(calls) => refused_and_done(calls, evidence, record, entries, &known, &mut found),
         }
     }
     found
@@ -83,6 +83,7 @@ fn known_at_call(evidence: &Evidence) -> BTreeMap<u64, u64> {
 /// A request took effect at a time when all calls that had been made for it were refused, and so certainly without effect.
 fn refused_and_done(
     calls: &[&Operation],
+    evidence: &Evidence,
     record: &Record,
     entries: &[u64],
     known: &BTreeMap<u64, u64>,
@@ -91,9 +92,13 @@ fn refused_and_done(
     let Some((entry, leaf)) = entries.first().and_then(|entry| Some((entry, record.leaf(*entry)?))) else {
         return;
     };
+    // A smaller log was seen later only where a node lagged behind.
+    let applied = evidence.applied.range(entry + 1..).map(|(_, at)| *at).min();
     let may_have = |call: &&Operation| {
         let before = known.get(&call.invoked.order).copied().unwrap_or_default();
-        !matches!(call.told, Told::Refused(_)) && before < leaf.number.0
+        !matches!(call.told, Told::Refused(_))
+            && before < leaf.number.0
+            && applied.is_none_or(|applied| call.invoked.at <= applied)
     };
     if let Some(first) = calls.first().filter(|_| !calls.iter().any(may_have)) {
         found.add(format!(
@@ -325,6 +330,32 @@ mod tests {
         );
         run.history.operations[last.unwrap()].told = Told::Unknown;
         assert_eq!(judge(&run), [""; 0], "it may have taken effect then");
+    }
+
+    #[test]
+    fn a_write_that_nodes_had_while_it_was_refused_is_found_although_nobody_was_told() {
+        let mut run = sample::run();
+        let last = run
+            .history
+            .operations
+            .iter()
+            .rposition(|one| one.request.kind() == "depart");
+        let (request, told) = {
+            let first = &mut run.history.operations[last.unwrap()];
+            let told = std::mem::replace(&mut first.told, Told::Refused("NO_LEADER".to_owned()));
+            ((*first.request).clone(), told)
+        };
+        sample::add(&mut run, request, told);
+        let repeated = run.history.operations.last().unwrap().invoked.at;
+        let size = run.logs[&1].len() as u64;
+        run.applied = BTreeMap::from([(size, repeated)]);
+        assert_eq!(judge(&run), [""; 0], "the repeated call may have done it");
+        run.applied = BTreeMap::from([(size, repeated.saturating_sub(std::time::Duration::from_nanos(1)))]);
+        assert!(
+            judge(&run).iter().any(|what| what.contains("had been refused by then")),
+            "{:?}",
+            judge(&run)
+        );
     }
 
     #[test]

@@ -14,8 +14,24 @@ type Replaced = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 #[derive(Debug, Default)]
 struct Contents {
     keys: Keys,
+    /// Of all keys and values.
+    bytes: u64,
     /// Of each batch that is not flushed.
     replaced: Vec<Replaced>,
+}
+
+impl Contents {
+    /// Sets or removes a key; what it was before.
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |value| (key.len() + value.len()) as u64);
+        let after = size(&value);
+        let before = match value {
+            Some(value) => self.keys.insert(key.clone(), value),
+            None => self.keys.remove(&key),
+        };
+        self.bytes = self.bytes + after - size(&before);
+        before
+    }
 }
 
 /// The store. Clones are the same store.
@@ -31,10 +47,7 @@ impl ModelStore {
         let kept = Random(seed).below(contents.replaced.len() as u64 + 1) as usize;
         for batch in contents.replaced.split_off(kept).into_iter().rev() {
             for (key, before) in batch.into_iter().rev() {
-                match before {
-                    Some(value) => contents.keys.insert(key, value),
-                    None => contents.keys.remove(&key),
-                };
+                contents.put(key, before);
             }
         }
         contents.replaced.clear();
@@ -66,7 +79,7 @@ impl StateStore for ModelStore {
             .map(|checkpoint| (CHECKPOINT.to_vec(), checkpoint.encode()));
         let mut replaced = Vec::with_capacity(batch.puts.len() + 1);
         for (key, value) in batch.puts.into_iter().chain(noted) {
-            let before = contents.keys.insert(key.clone(), value);
+            let before = contents.put(key.clone(), Some(value));
             replaced.push((key, before));
         }
         contents.replaced.push(replaced);
@@ -99,12 +112,7 @@ impl StateStore for ModelStore {
     }
 
     fn disk_bytes(&self) -> u64 {
-        let contents = self.lock();
-        contents
-            .keys
-            .iter()
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum()
+        self.lock().bytes
     }
 }
 
@@ -166,6 +174,13 @@ mod tests {
             store.crash(seed);
             let last = store.checkpoint().unwrap().unwrap().raft_index;
             assert_eq!(store.get(&[9]).unwrap(), Some(vec![last as u8]), "whole batches");
+            let held: usize = store
+                .lock()
+                .keys
+                .iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum();
+            assert_eq!(store.disk_bytes(), held as u64);
             kept.insert(last);
         }
         assert_eq!(kept, (2..=5).collect());
