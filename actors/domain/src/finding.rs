@@ -104,6 +104,21 @@ finding_codes! {
     140 EvidenceAfterConclusion "EVIDENCE_AFTER_CONCLUSION" "Evidence came after the conclusion.",
     141 PassesExhausted "PASSES_EXHAUSTED" "Too many passes broke off.",
     142 DocumentUnverified "DOCUMENT_UNVERIFIED" "The announcement has no digest of the document it was read from.",
+    // About quadrupole resonance.
+    160 NqrUnusable "NQR_UNUSABLE" "A resonance reading cannot be used as it is.",
+    161 NqrMetalLoad "NQR_METAL_LOAD" "Metal in the coil took quality from it, so that goods may be screened.",
+    162 NqrRinging "NQR_RINGING" "The coil rang into the window of the echoes; that part was cut off.",
+    163 NqrInterference "NQR_INTERFERENCE" "Radio interference stood where a line could be; those frequencies were left out.",
+    164 NqrReferenceMissing "NQR_REFERENCE_MISSING" "There is no noise reference, so that interference may be overlooked.",
+    165 NqrBlind "NQR_BLIND" "No known line could have been seen in this reading.",
+    166 NqrLineFound "NQR_LINE_FOUND" "A known resonance line was found.",
+    167 NqrLineExplained "NQR_LINE_EXPLAINED" "A known resonance line was found that the declared goods explain.",
+    // About magnetic profiles.
+    170 MagneticUnusable "MAGNETIC_UNUSABLE" "A magnetic profile cannot be used as it is.",
+    171 MagneticIncomplete "MAGNETIC_INCOMPLETE" "The magnetic profile does not cover the whole container, or has too few sensors.",
+    172 MagneticBlind "MAGNETIC_BLIND" "The magnetic profile is too noisy to show what is looked for.",
+    173 MagneticDipole "MAGNETIC_DIPOLE" "A magnetic object was found that the declared goods do not explain.",
+    174 MagneticExplained "MAGNETIC_EXPLAINED" "A magnetic object was found that the declared goods explain.",
 }
 
 impl fmt::Display for FindingCode {

@@ -74,6 +74,10 @@ pub enum ReadingContent {
     Recognition(Recognition),
     /// The samples that follow were read from this document; what was odd about it.
     SourceDocument(SourceDocument),
+    /// Echoes of one excitation of nuclear quadrupole resonance.
+    Nqr(NqrWaveform),
+    /// The magnetic field beside a passing container.
+    MagneticProfile(MagneticProfile),
 }
 
 impl ReadingContent {
@@ -83,6 +87,8 @@ impl ReadingContent {
             Self::Radiation(_) | Self::RadiationBackground(_) => Some(Modality::Radiation),
             Self::Weighing(_) => Some(Modality::Weighbridge),
             Self::Recognition(_) => Some(Modality::Ocr),
+            Self::Nqr(_) => Some(Modality::Nqr),
+            Self::MagneticProfile(_) => Some(Modality::Magnetometer),
             Self::SourceDocument(_) => None,
         }
     }
@@ -170,4 +176,87 @@ pub struct SourceDocument {
     pub format: String,
     /// What was odd about it.
     pub findings: Vec<Finding>,
+}
+
+/// The most complex samples of one resonance reading, echoes and reference together.
+pub const NQR_SAMPLES_MAX: usize = 65_536;
+/// The most field values of one magnetic profile, all sensors together.
+pub const MAGNETIC_VALUES_MAX: usize = 65_536;
+/// The most sensors of one magnetic profile.
+pub const MAGNETIC_SENSORS_MAX: usize = 32;
+
+/// What a receiver of nuclear quadrupole resonance took down after one excitation at one carrier: the train of echoes
+/// between the pulses of a spin-locking sequence.
+///
+/// The receiver mixes with the carrier, so that a line at the carrier stands still. Echo `k` was sampled in the window
+/// after pulse `k`; windows follow each other in `echo_train`, all of the same length. The echo is expected half the
+/// spacing after its pulse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NqrWaveform {
+    /// The carrier, hertz.
+    pub carrier_hz: u32,
+    /// Complex samples a second.
+    pub sample_rate_hz: u32,
+    /// What one count is at the input of the receiver, femtovolts.
+    pub femtovolts_per_count: u32,
+    /// Number of echoes.
+    pub echoes: u32,
+    /// From one pulse to the next, middle to middle, microseconds.
+    pub echo_spacing_us: u32,
+    /// From the middle of a pulse to the first sample of its window, microseconds.
+    pub window_start_us: u32,
+    /// Temperature of the goods, millikelvin, if it was measured.
+    pub goods_temperature_mk: Option<u32>,
+    /// Quality factor of the coil around these goods.
+    pub quality_factor: u32,
+    /// Quality factor of the empty coil.
+    pub quality_factor_empty: u32,
+    /// Calibration: amplitude of the first echo at the input of the receiver for one mole of nuclei of one site, at the
+    /// place where the empty coil sees worst, picovolts.
+    pub picovolts_per_mole: u32,
+    /// The echoes, one window after the other.
+    pub echo_train: Vec<Iq>,
+    /// What the receiver took down before the first pulse, at the same rate: noise and interference, no signal. May be
+    /// empty.
+    pub reference: Vec<Iq>,
+}
+
+/// One complex sample: in phase and in quadrature with the carrier, counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Iq {
+    /// In phase.
+    pub i: i32,
+    /// In quadrature.
+    pub q: i32,
+}
+
+/// The magnetic field at an array of total-field magnetometers beside the lane while a container passed.
+///
+/// Coordinates are those of the lane: x along it in the direction of travel, y to the left of its middle, z up from the
+/// road; millimetres.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MagneticProfile {
+    /// The field of the Earth here, by axis, picotesla. The sensors measure what is added along it.
+    pub earth_pt: [i32; 3],
+    /// Length of the container, millimetres.
+    pub box_length_mm: u32,
+    /// x of the container's front end at each sample, millimetres, never going back.
+    pub positions_mm: Vec<i32>,
+    /// The sensors.
+    pub sensors: Vec<MagneticSensor>,
+}
+
+/// One magnetometer of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MagneticSensor {
+    /// Along the lane, millimetres.
+    pub x_mm: i32,
+    /// Across it, millimetres.
+    pub y_mm: i32,
+    /// Above the road, millimetres.
+    pub z_mm: i32,
+    /// Its own noise in one sample, root mean square, picotesla.
+    pub noise_pt: u32,
+    /// Magnitude of the field at each sample, picotesla.
+    pub field_pt: Vec<i64>,
 }

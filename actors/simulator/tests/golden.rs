@@ -49,8 +49,8 @@ fn put_content(out: &mut Vec<u8>, content: &ReadingContent) {
                 put(out, u64::from(candidate.confidence_permille));
             }
         }
-        ReadingContent::SourceDocument(_) => {
-            unreachable!("devices of the simulator send no documents")
+        ReadingContent::SourceDocument(_) | ReadingContent::Nqr(_) | ReadingContent::MagneticProfile(_) => {
+            unreachable!("no lane of the simulator sends these")
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Readings: the bytes that a device signs, read and written.
 
+mod quantum;
+
 use portcullis_domain::id::{InspectionNo, SampleNo, Timestamp};
 use portcullis_domain::manifest::FINDINGS_MAX;
 use portcullis_domain::reading::{
@@ -83,6 +85,8 @@ pub fn encode_reading(reading: &Reading) -> Vec<u8> {
             format: document.format.clone(),
             findings: document.findings.iter().map(encode_finding).collect(),
         }),
+        ReadingContent::Nqr(waveform) => Content::Nqr(quantum::encode_nqr(waveform)),
+        ReadingContent::MagneticProfile(profile) => Content::MagneticProfile(quantum::encode_profile(profile)),
     };
     pb::ReadingBody {
         device: header.device.to_string(),
@@ -153,6 +157,10 @@ fn decode_content(content: pb::reading_body::Content) -> Result<ReadingContent, 
         }),
         Content::SourceDocument(document) => {
             ReadingContent::SourceDocument(decode_source_document(document).within("source_document")?)
+        }
+        Content::Nqr(waveform) => ReadingContent::Nqr(quantum::decode_nqr(waveform).within("nqr")?),
+        Content::MagneticProfile(profile) => {
+            ReadingContent::MagneticProfile(quantum::decode_profile(profile).within("magnetic_profile")?)
         }
     })
 }
@@ -367,7 +375,7 @@ mod tests {
 
         #[test]
         fn a_damaged_reading_is_read_or_refused_and_never_panics(
-            which in 0_usize..5, at in any::<prop::sample::Index>(), byte in any::<u8>(),
+            which in 0_usize..samples::readings().len(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
         ) {
             let mut bytes = encode_reading(&samples::readings()[which]);
             let at = at.index(bytes.len());

@@ -19,8 +19,8 @@ use portcullis_domain::message::{Envelope, Feature, FromDevice, LaneLoad, Messag
 use portcullis_domain::placement::{ActorKey, Placement};
 use portcullis_domain::policy::{Policy, Tier};
 use portcullis_domain::reading::{
-    Candidate, DetectorCounts, RadiationKind, RadiationSample, Reading, ReadingContent, ReadingHeader, Recognition,
-    SignedReading, SourceDocument, Spectrum, Weighing,
+    Candidate, DetectorCounts, Iq, MagneticProfile, MagneticSensor, NqrWaveform, RadiationKind, RadiationSample,
+    Reading, ReadingContent, ReadingHeader, Recognition, SignedReading, SourceDocument, Spectrum, Weighing,
 };
 
 use crate::beat::{Beat, Load, LogPoint};
@@ -204,7 +204,7 @@ pub(crate) fn readings() -> Vec<Reading> {
             }),
         ),
         (
-            header,
+            header.clone(),
             ReadingContent::Recognition(Recognition {
                 candidates: vec![Candidate {
                     text: "MSKU123456?".to_owned(),
@@ -218,6 +218,44 @@ pub(crate) fn readings() -> Vec<Reading> {
                 digest: Digest::of(b"n42"),
                 format: "n42-2006".to_owned(),
                 findings: vec![finding()],
+            }),
+        ),
+        (
+            header.clone(),
+            ReadingContent::Nqr(NqrWaveform {
+                carrier_hz: 3_410_000,
+                sample_rate_hz: 100_000,
+                femtovolts_per_count: 250,
+                echoes: 2,
+                echo_spacing_us: 500,
+                window_start_us: 150,
+                goods_temperature_mk: Some(297_150),
+                quality_factor: 95,
+                quality_factor_empty: 120,
+                picovolts_per_mole: 900,
+                echo_train: vec![
+                    Iq { i: 3, q: -4 },
+                    Iq {
+                        i: i32::MIN,
+                        q: i32::MAX,
+                    },
+                ],
+                reference: vec![Iq { i: 0, q: 1 }],
+            }),
+        ),
+        (
+            header,
+            ReadingContent::MagneticProfile(MagneticProfile {
+                earth_pt: [18_000_000, 1_000_000, -45_000_000],
+                box_length_mm: 12_192,
+                positions_mm: vec![-1_000, 250, 1_500],
+                sensors: vec![MagneticSensor {
+                    x_mm: 0,
+                    y_mm: -2_200,
+                    z_mm: 1_500,
+                    noise_pt: 20,
+                    field_pt: vec![48_477_000, 48_490_123, i64::MIN],
+                }],
             }),
         ),
     ];
