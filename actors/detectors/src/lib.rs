@@ -8,19 +8,23 @@
 //! - [`n42`]: ANSI N42.42 radiation records, both editions
 //! - [`radiation`]: gamma and neutron counts, sample by sample; nuclides from spectra, second by second
 //! - [`weighbridge`]: measured against declared mass
+//! - [`nqr`]: echoes of nuclear quadrupole resonance, for explosives
+//! - [`magnetometer`]: magnetic objects in a passing container, against what is declared
 //! - [`ocr`]: the container number read against the one announced
 //! - [`declaration`]: WCO Data Model declarations to manifests
 //! - [`manifest`]: the first weighing of a manifest, by rules
 //! - [`risk`]: a declared goods item, by a model learned from past outcomes
 //!
-//! Radiography, trace detection, quantum magnetometers and quadrupole resonance come with their own readers, one module
-//! each. Until then the policy sees no such evidence, which is not the same as evidence of nothing.
+//! Radiography and trace detection come with their own readers, one module each. Until then the policy sees no such
+//! evidence, which is not the same as evidence of nothing.
 
 mod country;
 pub mod declaration;
 mod interpretation;
+pub mod magnetometer;
 pub mod manifest;
 pub mod n42;
+pub mod nqr;
 pub mod ocr;
 pub mod radiation;
 pub mod risk;
