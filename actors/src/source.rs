@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use portcullis_detectors::nqr::NqrInterpreter;
 use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
-use portcullis_detectors::{Interpretation, ocr, radiation, weighbridge};
+use portcullis_detectors::{Interpretation, magnetometer, nqr, ocr, radiation, weighbridge};
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{
@@ -105,6 +106,10 @@ enum Interpreter {
     Ocr {
         seen: Recognition,
     },
+    /// One reading for each excitation; they add up.
+    Nqr(NqrInterpreter),
+    /// One profile a pass.
+    Magnetometer,
     /// There is no interpreter for this modality yet: no evidence comes, and the policy sees that.
     None,
 }
@@ -149,6 +154,8 @@ impl Source {
             Modality::Ocr => Interpreter::Ocr {
                 seen: Recognition { candidates: Vec::new() },
             },
+            Modality::Nqr => Interpreter::Nqr(NqrInterpreter::new()),
+            Modality::Magnetometer => Interpreter::Magnetometer,
             _ => Interpreter::None,
         };
         let mut source = Self {
@@ -280,6 +287,12 @@ impl Source {
                 seen.candidates.extend(recognition.candidates.iter().cloned());
                 Some(ocr::interpret(seen, declared.equipment))
             }
+            (Interpreter::Nqr(interpreter), ReadingContent::Nqr(waveform)) => {
+                Some(interpreter.push(waveform, declared.manifest))
+            }
+            (Interpreter::Magnetometer, ReadingContent::MagneticProfile(profile)) => {
+                Some(magnetometer::interpret(profile, declared.manifest))
+            }
             _ => None,
         };
         self.keep(reading);
@@ -380,6 +393,8 @@ impl Source {
             interpreter: match self.modality {
                 Modality::Radiation => radiation::VERSION,
                 Modality::Weighbridge => weighbridge::VERSION,
+                Modality::Nqr => nqr::VERSION,
+                Modality::Magnetometer => magnetometer::VERSION,
                 _ => ocr::VERSION,
             }
             .to_owned(),
@@ -393,7 +408,9 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use portcullis_domain::id::InspectionNo;
-    use portcullis_domain::reading::{Candidate, DetectorCounts, RadiationKind, ReadingHeader};
+    use portcullis_domain::reading::{
+        Candidate, DetectorCounts, Iq, MagneticProfile, NqrWaveform, RadiationKind, ReadingHeader,
+    };
 
     use super::*;
 
@@ -568,6 +585,50 @@ mod tests {
         }
         let evidence = source.evidence().unwrap();
         assert_eq!(evidence.total().unwrap().ability, Ability::Clear);
+    }
+
+    #[test]
+    fn readings_of_quantum_sensors_become_evidence_under_their_interpreters_names() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        // Metal takes the quality of the coil: nothing can be seen, and that is what the evidence says.
+        let waveform = NqrWaveform {
+            carrier_hz: 3_410_000,
+            sample_rate_hz: 100_000,
+            femtovolts_per_count: 250,
+            echoes: 16,
+            echo_spacing_us: 500,
+            window_start_us: 100,
+            goods_temperature_mk: None,
+            quality_factor: 10,
+            quality_factor_empty: 100,
+            picovolts_per_mole: 50,
+            echo_train: vec![Iq { i: 1, q: 2 }; 16 * 32],
+            reference: Vec::new(),
+        };
+        let evidence_of = |modality, content| {
+            let mut prelude = Prelude::default();
+            let id = DeviceId::new("quantum-1").unwrap();
+            let mut source = Source::new(id, 1, modality, 1, &mut prelude);
+            source.take_sample(reading(1, 1, content), declared, &mut prelude);
+            source.evidence().unwrap()
+        };
+        let resonance = evidence_of(Modality::Nqr, ReadingContent::Nqr(waveform));
+        resonance.check().unwrap();
+        assert_eq!(
+            (resonance.modality, resonance.interpreter.as_str()),
+            (Modality::Nqr, nqr::VERSION)
+        );
+        assert_eq!(resonance.total().unwrap().ability, Ability::Shielded);
+        assert_eq!(resonance.findings[0].finding.code, FindingCode::NqrMetalLoad);
+        let empty = ReadingContent::MagneticProfile(MagneticProfile::default());
+        let magnetic = evidence_of(Modality::Magnetometer, empty);
+        magnetic.check().unwrap();
+        assert_eq!(magnetic.interpreter, magnetometer::VERSION);
+        assert_eq!(magnetic.findings[0].finding.code, FindingCode::MagneticUnusable);
     }
 
     #[test]
