@@ -4,8 +4,9 @@
 //! process or on another day, and is the same port.
 //!
 //! - [`plan`]: [`PortPlan`] lists the [`Visit`]s: trucks, containers, declarations and the truth about them.
-//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge and number camera. They are the
-//!   simulator's own, so that interpreting is never tested on itself.
+//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge, number camera, resonance station and
+//!   magnetometer arch. They are the simulator's own, so that interpreting is never tested on itself. The last two are not
+//!   on the lanes of a plan.
 //! - [`pass`]: [`ReadingSource`] lists the readings of one device for one pass, in order.
 //! - [`assessment`]: [`Assessment`] compares decisions with the truth.
 //!

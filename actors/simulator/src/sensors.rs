@@ -2,14 +2,17 @@
 //!
 //! These models are the simulator's own. They share nothing with the interpreters but the types of readings.
 
+mod magnetometer;
+mod nqr;
 mod radiation;
 mod recognition;
 mod weighing;
 
+pub use nqr::{Access, CARRIERS};
 pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
 
 use portcullis_domain::id::SampleNo;
-use portcullis_domain::reading::{RadiationSample, Recognition, Weighing};
+use portcullis_domain::reading::{MagneticProfile, NqrWaveform, RadiationSample, Recognition, Weighing};
 
 use crate::plan::Visit;
 
@@ -50,5 +53,15 @@ impl Sensors {
     /// What the camera made of the painted number.
     pub fn recognition(&self, visit: &Visit) -> Recognition {
         recognition::recognise(self.seed, visit)
+    }
+
+    /// One excitation of the resonance station, each sample from 1 to [`CARRIERS`] with its own carrier. None for others.
+    pub fn nqr(&self, visit: &Visit, access: Access, sample: SampleNo) -> Option<NqrWaveform> {
+        nqr::excite(self.seed, visit, access, sample)
+    }
+
+    /// The magnetic field beside the lane while the box passes.
+    pub fn magnetic_profile(&self, visit: &Visit) -> MagneticProfile {
+        magnetometer::pass(self.seed, visit)
     }
 }

@@ -67,10 +67,17 @@ impl Dipole {
 }
 
 impl Fit {
-    /// The moment that fits best, A m2, and the power that it explains. None where the columns cannot be told apart.
+    /// The moment that fits best, A m2, and the power that it explains; no moment along an axis that nothing is left of.
+    /// None where the columns cannot be told apart.
     fn best(&self) -> Option<([f64; 3], f64)> {
         let trace: f64 = (0..3).map(|axis| self.products[axis][axis]).sum();
-        let (factor, _) = cholesky(self.products, 1e-9 * trace)?;
+        let mut products = self.products;
+        for (axis, row) in products.iter_mut().enumerate() {
+            if row[axis] <= 0.0 {
+                row[axis] = trace;
+            }
+        }
+        let (factor, _) = cholesky(products, 1e-9 * trace)?;
         let moment = solve(&factor, self.along);
         let power = moment
             .iter()
@@ -102,12 +109,16 @@ impl Fit {
         0.5 * square * explained - 0.5 * log_determinant
     }
 
-    /// The moment, A m2 along the axis that is seen worst, whose power would be that of the noise.
+    /// The moment, A m2 along the middle one of the axes, whose power would be that of the noise. Infinite if more than
+    /// one axis cannot be seen here.
     pub(super) fn blur(&self, misfit: f64) -> f64 {
-        let weakest = (0..3)
-            .map(|axis| self.products[axis][axis])
-            .fold(f64::INFINITY, f64::min);
-        (misfit / weakest.max(f64::MIN_POSITIVE)).sqrt()
+        let mut seen = [0, 1, 2].map(|axis: usize| self.products[axis][axis]);
+        seen.sort_by(f64::total_cmp);
+        if seen[1] > 0.0 {
+            (misfit / seen[1]).sqrt()
+        } else {
+            f64::INFINITY
+        }
     }
 }
 

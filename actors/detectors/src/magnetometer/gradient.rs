@@ -13,6 +13,9 @@ const VALUES: usize = 2_048;
 const MARGIN_M: f64 = 1.5;
 /// Directions that are left of a column after everything known was taken out count if they have this share of it.
 const INDEPENDENT: f64 = 1e-6;
+/// Share of the vehicle's field that its model misses: panels are bent, axles stand elsewhere, and the field that a
+/// sensor shows is not quite the part along that of the Earth.
+const MODEL_ERROR: f64 = 0.02;
 /// A dipole can be told from what is known if this share of its power is not explained by that.
 const TOLD_APART: f64 = 0.005;
 
@@ -25,8 +28,6 @@ pub(super) struct Row {
     x: f64,
     y: f64,
     z: f64,
-    /// Noise of one value, picotesla.
-    noise: f64,
 }
 
 /// One value for each sensor and sample, sample by sample: what a vector of the whole profile is here.
@@ -43,6 +44,8 @@ pub(super) struct Gradient {
     pub(super) length: f64,
     /// Share of the container that passed the sensors.
     pub(super) covered: f64,
+    /// Noise of each value, picotesla.
+    noise: Column,
     /// What was measured, in units of noise, without everything in `known`.
     pub(super) left: Column,
     /// Orthonormal: what is taken out of everything, besides what all sensors share.
@@ -121,15 +124,15 @@ impl Gradient {
                 x: metres(sensor.x_mm),
                 y: metres(sensor.y_mm),
                 z: metres(sensor.z_mm),
-                // Not below a picotesla: the vehicle shakes more than that.
-                noise: (f64::from(sensor.noise_pt) / (thinning as f64).sqrt()).max(1.0),
             })
             .collect();
         let mut measured = Column::with_capacity(groups.len() * sensors);
+        let mut noise = Column::with_capacity(groups.len() * sensors);
         for group in &groups {
-            for (sensor, row) in profile.sensors.iter().zip(&rows) {
-                let field = mean(group, &|at| sensor.field_pt[at] as f64 - strength);
-                measured.push(field / row.noise);
+            for sensor in &profile.sensors {
+                measured.push(mean(group, &|at| sensor.field_pt[at] as f64 - strength));
+                // Not below a picotesla: the vehicle shakes more than that.
+                noise.push((f64::from(sensor.noise_pt) / (thinning as f64).sqrt()).max(1.0));
             }
         }
         let seen = |behind: f64| {
@@ -148,18 +151,38 @@ impl Gradient {
             earth: profile.earth_pt.map(|part| f64::from(part) / strength),
             length,
             covered,
+            noise,
             left: Vec::new(),
             known: Vec::new(),
         };
-        for sensor in 0..sensors {
-            let constant = (0..measured.len()).map(|at| f64::from(u8::from(at % sensors == sensor)));
-            gradient.know(constant.collect());
+        // First with the noise of the sensors alone, to learn what the vehicle adds where; then with a share of that as noise.
+        let vehicle = gradient.take_vehicle(&measured);
+        for (noise, vehicle) in gradient.noise.iter_mut().zip(vehicle) {
+            *noise = noise.hypot(MODEL_ERROR * vehicle);
         }
-        for column in gradient.vehicle() {
-            gradient.know(column);
-        }
-        gradient.left = gradient.without_known(measured);
+        gradient.take_vehicle(&measured);
         Ok(gradient)
+    }
+
+    /// Takes offsets and vehicle out of what was measured, in picotesla. Returns what it takes for the vehicle's,
+    /// picotesla, without what all sensors share.
+    fn take_vehicle(&mut self, measured: &[f64]) -> Column {
+        self.known.clear();
+        self.left.clear();
+        let sensors = self.rows.len();
+        for sensor in 0..sensors {
+            let offset = self.noise.iter().enumerate();
+            let offset = offset.map(|(at, noise)| if at % sensors == sensor { 1.0 / noise } else { 0.0 });
+            self.know(offset.collect());
+        }
+        let measured = measured.iter().zip(&self.noise).map(|(field, noise)| field / noise);
+        let with_vehicle = self.without_known(measured.collect());
+        self.left.clone_from(&with_vehicle);
+        for column in self.vehicle() {
+            self.know(column);
+        }
+        let parts = with_vehicle.iter().zip(&self.left).zip(&self.noise);
+        parts.map(|((with, without), noise)| (with - without) * noise).collect()
     }
 
     /// The columns of the vehicle's large iron.
@@ -167,7 +190,8 @@ impl Gradient {
         /// Height of the iron of chassis and engine, and of the middle of the container, metres above the road.
         const LOW: f64 = 1.0;
         const MIDDLE: f64 = 2.5;
-        /// Parts that the long sides are made of.
+        const ROOF: f64 = 3.8;
+        /// Parts that floor, walls and roof are made of.
         const PARTS: u32 = 24;
         let mut columns = Vec::new();
         for place in [
@@ -179,11 +203,11 @@ impl Gradient {
         ] {
             columns.extend(self.dipole(place));
         }
-        for height in [LOW, MIDDLE] {
+        for (across, height) in [(0.0, LOW), (-1.2, MIDDLE), (1.2, MIDDLE), (0.0, ROOF)] {
             let mut sides = [const { Vec::new() }; 3];
             for part in 0..PARTS {
                 let behind = self.length * (f64::from(part) + 0.5) / f64::from(PARTS);
-                for (side, column) in sides.iter_mut().zip(self.dipole([behind, 0.0, height])) {
+                for (side, column) in sides.iter_mut().zip(self.dipole([behind, across, height])) {
                     if side.is_empty() {
                         *side = column;
                     } else {
@@ -206,8 +230,9 @@ impl Gradient {
             .iter()
             .map(|row| anderson::coefficients([row.y - place[1], row.z - place[2]], self.earth))
             .collect();
-        for position in &self.positions {
-            for (row, geometry) in self.rows.iter().zip(&geometry) {
+        let noise = self.noise.chunks(self.rows.len());
+        for (position, noise) in self.positions.iter().zip(noise) {
+            for ((row, noise), geometry) in self.rows.iter().zip(noise).zip(&geometry) {
                 let Some((coefficients, closest)) = geometry else {
                     columns.iter_mut().for_each(|column| column.push(0.0));
                     continue;
@@ -216,7 +241,7 @@ impl Gradient {
                 let functions = anderson::functions(along / closest);
                 for (column, of_axis) in columns.iter_mut().zip(coefficients) {
                     let field: f64 = of_axis.iter().zip(functions).map(|(c, f)| c * f).sum();
-                    column.push(field / row.noise);
+                    column.push(field / noise);
                 }
             }
         }
@@ -244,16 +269,16 @@ impl Gradient {
     fn without_known(&self, mut column: Column) -> Column {
         let sensors = self.rows.len();
         if sensors > 1 {
-            let power: f64 = self.rows.iter().map(|row| row.noise.powi(-2)).sum();
-            for sample in column.chunks_mut(sensors) {
+            for (sample, noise) in column.chunks_mut(sensors).zip(self.noise.chunks(sensors)) {
+                let power: f64 = noise.iter().map(|noise| noise.powi(-2)).sum();
                 let shared = sample
                     .iter()
-                    .zip(&self.rows)
-                    .map(|(value, row)| value / row.noise)
+                    .zip(noise)
+                    .map(|(value, noise)| value / noise)
                     .sum::<f64>()
                     / power;
-                for (value, row) in sample.iter_mut().zip(&self.rows) {
-                    *value -= shared / row.noise;
+                for (value, noise) in sample.iter_mut().zip(noise) {
+                    *value -= shared / noise;
                 }
             }
         }

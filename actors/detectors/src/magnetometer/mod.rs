@@ -13,8 +13,8 @@
 //!
 //! # How
 //! A dipole at a place, of normal moment, gives a likelihood ratio in closed form. It is averaged over places all over the
-//! container and not the largest taken, so that its mean without a dipole is 1. Where vehicle and dipoles together leave more
-//! than the noise, log-likelihoods are divided by that misfit. Goods of iron explain everything: then nothing is
+//! container and not the largest taken, so that its mean without a dipole is 1. A share of the vehicle's field counts as noise where it
+//! is strong, and where vehicle and dipoles together leave more than the noise, log-likelihoods are divided by that misfit. Goods of iron explain everything: then nothing is
 //! claimed, whatever is found.
 
 mod anderson;
@@ -37,9 +37,9 @@ pub const VERSION: &str = "magnetometer-dipoles/1";
 
 /// Deviations of moments along each axis that hypotheses speak of, A m2.
 const SCALES: [f64; 6] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
-/// Blur of a moment above which the view is degraded, A m2.
+/// Blur of a moment, in more than a tenth of the places, above which the view is degraded, A m2.
 const BLUR_DEGRADED: f64 = 3.0;
-/// Blur above which nothing can be seen, A m2.
+/// Blur, in half of the places, above which nothing can be seen, A m2.
 const BLUR_BLIND: f64 = 30.0;
 /// Weaker dipoles are not named: the container's own steel has as much that is not where it is expected, A m2.
 const MOMENT_LEAST: f64 = 5.0;
@@ -95,10 +95,24 @@ pub fn interpret(profile: &MagneticProfile, manifest: &Manifest) -> Interpretati
     let misfit = rest.misfit().max(1.0);
     let mut blurs: Vec<f64> = fits.iter().map(|fit| fit.blur(misfit)).collect();
     blurs.sort_by(f64::total_cmp);
-    let blur = blurs.get(blurs.len() * 9 / 10).copied().unwrap_or(f64::INFINITY);
-    if blur > BLUR_DEGRADED {
-        let detail = format!("a moment of {blur:.0} A m2 would be as strong as the noise");
-        if blur > BLUR_BLIND {
+    let blur_in = |tenths: usize| blurs.get(blurs.len() * tenths / 10).copied().unwrap_or(f64::INFINITY);
+    for (tenths, least) in [(5, BLUR_BLIND), (9, BLUR_DEGRADED)] {
+        let blur = blur_in(tenths);
+        if blur <= least {
+            continue;
+        }
+        let detail = if blur.is_finite() {
+            format!(
+                "in {} tenths of the container, {blur:.0} A m2 are no stronger than the noise",
+                10 - tenths
+            )
+        } else {
+            format!(
+                "in {} tenths of the container, nothing can be told from the vehicle",
+                10 - tenths
+            )
+        };
+        if tenths == 5 {
             return shielded(FindingCode::MagneticBlind, "sensors", detail);
         }
         findings.push(Finding::new(FindingCode::MagneticBlind, "sensors", detail));
