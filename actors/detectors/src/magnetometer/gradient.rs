@@ -3,7 +3,7 @@
 
 use portcullis_domain::reading::{MAGNETIC_SENSORS_MAX, MAGNETIC_VALUES_MAX, MagneticProfile};
 
-use super::anderson;
+use super::{anderson, vehicle};
 
 /// Fewer samples than this are no profile.
 const SAMPLES_MIN: usize = 16;
@@ -178,52 +178,15 @@ impl Gradient {
         let measured = measured.iter().zip(&self.noise).map(|(field, noise)| field / noise);
         let with_vehicle = self.without_known(measured.collect());
         self.left.clone_from(&with_vehicle);
-        for column in self.vehicle() {
+        for column in vehicle::columns(self) {
             self.know(column);
         }
         let parts = with_vehicle.iter().zip(&self.left).zip(&self.noise);
         parts.map(|((with, without), noise)| (with - without) * noise).collect()
     }
 
-    /// The columns of the vehicle's large iron.
-    fn vehicle(&self) -> Vec<Column> {
-        /// Height of the iron of chassis and engine, and of the middle of the container, metres above the road.
-        const LOW: f64 = 1.0;
-        const MIDDLE: f64 = 2.5;
-        const ROOF: f64 = 3.8;
-        /// Parts that floor, walls and roof are made of.
-        const PARTS: u32 = 24;
-        let mut columns = Vec::new();
-        for place in [
-            [-3.0, 0.0, LOW],
-            [-1.5, 0.0, LOW],
-            [0.0, 0.0, MIDDLE],
-            [self.length, 0.0, MIDDLE],
-            [self.length + 0.5, 0.0, LOW],
-        ] {
-            columns.extend(self.dipole(place));
-        }
-        for (across, height) in [(0.0, LOW), (-1.2, MIDDLE), (1.2, MIDDLE), (0.0, ROOF)] {
-            let mut sides = [const { Vec::new() }; 3];
-            for part in 0..PARTS {
-                let behind = self.length * (f64::from(part) + 0.5) / f64::from(PARTS);
-                for (side, column) in sides.iter_mut().zip(self.dipole([behind, across, height])) {
-                    if side.is_empty() {
-                        *side = column;
-                    } else {
-                        for (sum, value) in side.iter_mut().zip(column) {
-                            *sum += value;
-                        }
-                    }
-                }
-            }
-            columns.extend(sides);
-        }
-        columns
-    }
-
     /// What a moment of 1 A m2 along each axis at a place adds to the profile, in units of noise.
-    fn dipole(&self, place: Place) -> [Column; 3] {
+    pub(super) fn dipole(&self, place: Place) -> [Column; 3] {
         let mut columns = [const { Vec::new() }; 3];
         let geometry: Vec<_> = self
             .rows

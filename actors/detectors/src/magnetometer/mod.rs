@@ -21,6 +21,7 @@ mod anderson;
 mod dipole;
 mod goods;
 mod gradient;
+mod vehicle;
 
 use portcullis_domain::evidence::{Ability, ThreatFamily, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};
