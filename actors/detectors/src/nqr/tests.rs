@@ -286,6 +286,25 @@ fn low_lines_of_tnt_are_found() {
 }
 
 #[test]
+fn chlorate_is_found_ten_kelvin_warmer_forty_nine_kilohertz_lower() {
+    let scene = Scene {
+        carrier_hz: 28_048_000,
+        line: Some((28_096_600.0 - 49_000.0, 900.0, 0.006)),
+        kelvin: Some(307.0),
+        ..QUIET
+    };
+    let found = (0..20).filter(|seed| named(&read(&scene, *seed)) == Some("potassium chlorate"));
+    let found = found.count();
+    assert!(found >= 17, "{found} of 20");
+    // For goods that are ten kelvin colder, a line at this place is not that of chlorate.
+    let elsewhere = Scene {
+        kelvin: Some(297.0),
+        ..scene
+    };
+    assert!((0..20).all(|seed| named(&read(&elsewhere, seed)).is_none()));
+}
+
+#[test]
 fn behind_metal_nothing_is_claimed() {
     for line in [None, RDX.line] {
         let shut = read(
