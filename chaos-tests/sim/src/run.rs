@@ -368,6 +368,7 @@ impl Run {
             faults: self.injected,
             nodes: self.plan.nodes,
             simulated_s: self.world.now().as_secs_f64(),
+            real_s: 0.0,
             steps: self.steps,
             looks,
             operations,
