@@ -66,7 +66,7 @@ pub struct Summary {
 }
 
 /// What clients and devices do wrong by themselves: events in their counts, as faults of a family of their own.
-const APPLICATION: [(&str, &str); 18] = [
+const APPLICATION: [(&str, &str); 19] = [
     ("reading-replayed", "pass replay"),
     ("reading-forged", "pass forge"),
     ("reading-late", "pass late"),
@@ -85,6 +85,7 @@ const APPLICATION: [(&str, &str); 18] = [
     ("operator-drains", "drain_node"),
     ("operator-hands-over", "transfer_leader"),
     ("officer-decides", "adjudicate"),
+    ("policy-changes", "activate_policy"),
 ];
 
 impl Summary {
