@@ -44,13 +44,13 @@ mutants! {
     SnapshotUnsynced "snapshot-unsynced" "P1" "A snapshot gets its name before its bytes are durable.";
     LostIsRefused "lost-is-refused" "P1" "Commands whose answer was lost are answered as refused.";
     UnknownIsRefused "unknown-is-refused" "P1" "A write whose outcome is unknown is answered as refused.";
-    AnswersMixedUp "answers-mixed-up" "P1" "Answers of the leader go to those who asked first, whoever they are for.";
+    AnswersMixedUp "answers-mixed-up" "P1" "Commands that share a Raft entry get each other's answers.";
     RequestsForgotten "requests-forgotten" "P2" "Answers to requests are not kept, so that repeated ones run again.";
     BodiesNotCompared "bodies-not-compared" "P2" "A request id that comes with another body gets the first answer.";
     AnswersNotInSnapshot "answers-not-in-snapshot" "P2" "A snapshot does not hold the answers that were given.";
     ConcludedTwice "concluded-twice" "P2" "The engine concludes again what is under review, and the ledger takes it.";
     LinearizableReadsLocal "linearizable-reads-local" "P3" "A linearizable read is answered from what this replica has.";
-    LeaseTooLong "lease-too-long" "P3" "A leader trusts its lease for longer than others keep to it.";
+    LeaseTooLong "lease-too-long" "P3" "A leader trusts its lease for as long as it believes that it leads.";
     LaneTakenTwice "lane-taken-twice" "P4" "Neither scheduler nor ledger looks whether a lane has called a container up.";
     OldEpochObeyed "old-epoch-obeyed" "P5" "Commands of an actor that lost its placement are applied.";
     BootIdKept "boot-id-kept" "P10" "A process starts under the boot id of the one before it.";
@@ -71,7 +71,7 @@ mutants! {
     GivesUpForGood "gives-up-for-good" "P10" "A proposal of the reconciler that had no answer is never made again.";
     RetriesStop "retries-stop" "P10" "An actor's command that had no answer is not asked about again.";
     NeverDown "never-down" "P10" "A node that is silent is never declared down.";
-    PurgesTooMuch "purges-too-much" "raft" "The log is purged one entry beyond the snapshot.";
+    PurgesTooMuch "purges-too-much" "raft" "The log is purged one entry beyond the newest snapshot.";
 }
 
 static CHOSEN: AtomicUsize = AtomicUsize::new(usize::MAX);

@@ -309,7 +309,8 @@ impl Run {
         let served = served.filter_map(|operation| operation.returned).map(|at| at.at).min();
         let looks = self.invariants.looks();
         let looked = std::mem::take(&mut self.invariants).looked();
-        self.violations.extend(looked.found);
+        // First, because they say why a run was stopped.
+        self.violations.splice(0..0, looked.found);
         let finished = !evidence.logs.is_empty();
         if finished {
             // The nodes went on for a moment after their logs were read.
@@ -368,6 +369,7 @@ impl Run {
             faults: self.injected,
             nodes: self.plan.nodes,
             simulated_s: self.world.now().as_secs_f64(),
+            real_s: 0.0,
             steps: self.steps,
             looks,
             operations,

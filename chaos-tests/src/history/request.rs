@@ -7,6 +7,7 @@ use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use portcullis_proto::v1::inspection_service_client::InspectionServiceClient;
 use portcullis_proto::v1::lane_service_client::LaneServiceClient;
 use portcullis_proto::v1::log_service_client::LogServiceClient;
+use portcullis_proto::v1::policy_service_client::PolicyServiceClient;
 use portcullis_wire::status::WriteAnswer;
 use prost::Message as _;
 use tonic::transport::Channel;
@@ -24,7 +25,6 @@ pub const GRACE: Duration = Duration::from_millis(250);
 macro_rules! requests {
     ($($variant:ident($message:ty) $client:ident . $call:ident $kind:literal $doc:literal),* $(,)?) => {
         /// A call to a node.
-        #[expect(clippy::large_enum_variant, reason = "a history holds each request once, behind an Arc")]
         #[derive(Debug, Clone, PartialEq)]
         pub enum Request {
             $(#[doc = $doc] $variant($message),)*
@@ -65,6 +65,8 @@ requests! {
     DrainNode(pb::DrainNodeRequest) ClusterServiceClient.drain_node "drain_node" "A node goes out of service.",
     UndrainNode(pb::UndrainNodeRequest) ClusterServiceClient.undrain_node "undrain_node" "A node comes back into service.",
     TransferLeader(pb::TransferLeaderRequest) ClusterServiceClient.transfer_leader "transfer_leader" "Another node leads.",
+    ActivatePolicy(pb::ActivatePolicyRequest) PolicyServiceClient.activate_policy "activate_policy" "Another policy takes effect.",
+    GetPolicy(pb::GetPolicyRequest) PolicyServiceClient.get_policy "get_policy" "A policy is read.",
     GetInspection(pb::GetInspectionRequest) InspectionServiceClient.get_inspection "get_inspection" "One container is read.",
     ListInspections(pb::ListInspectionsRequest) InspectionServiceClient.list_inspections "list_inspections" "Containers are read.",
     ListLanes(pb::ListLanesRequest) LaneServiceClient.list_lanes "list_lanes" "Lanes are read.",
@@ -85,6 +87,7 @@ impl Request {
             Self::CloseLane(request) => request.context.as_ref(),
             Self::DrainNode(request) => request.context.as_ref(),
             Self::UndrainNode(request) => request.context.as_ref(),
+            Self::ActivatePolicy(request) => request.context.as_ref(),
             _ => None,
         }
     }
@@ -105,6 +108,7 @@ impl Request {
             Self::CloseLane(_) => pb::CloseLaneResponse::decode(answer).ok()?.applied,
             Self::DrainNode(_) => pb::DrainNodeResponse::decode(answer).ok()?.applied,
             Self::UndrainNode(_) => pb::UndrainNodeResponse::decode(answer).ok()?.applied,
+            Self::ActivatePolicy(_) => pb::ActivatePolicyResponse::decode(answer).ok()?.applied,
             _ => None,
         }
     }
@@ -117,6 +121,7 @@ impl Request {
             Self::ListLanes(_) => pb::ListLanesResponse::decode(answer).ok()?.read_point,
             Self::GetHead(_) => pb::GetHeadResponse::decode(answer).ok()?.read_point,
             Self::GetStatus(_) => pb::GetStatusResponse::decode(answer).ok()?.read_point,
+            Self::GetPolicy(_) => pb::GetPolicyResponse::decode(answer).ok()?.read_point,
             _ => None,
         }
     }

@@ -1,5 +1,5 @@
-//! The registers of a run: for each container, and for each inspection, what the log says changed it and what clients did to
-//! it and saw of it.
+//! The registers of a run: for each container, for each inspection, and for the active policy, what the log says changed it and
+//! what clients did to it and saw of it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use portcullis_proto::v1::get_inspection_request::Target;
 use prost::Message as _;
 
 use super::{Act, Operation};
-use crate::history::{History, Request};
+use crate::history::{self, History, Request};
 use crate::promises::Record;
 use crate::write::Told;
 
@@ -21,6 +21,8 @@ pub enum Subject {
     Container(EquipmentId),
     /// One visit.
     Inspection(u64),
+    /// The policy that is active.
+    Policy,
 }
 
 /// When the calls under one request id were under way.
@@ -39,31 +41,14 @@ pub fn registers(history: &History, record: &Record) -> Result<BTreeMap<Subject,
     let between = Between::of(history, &windows, record.bytes.len());
     let (mut registers, versions) = changes(record, &windows, &between);
     for read in &history.operations {
-        let Request::GetInspection(request) = &*read.request else {
+        let Some((subject, version)) = seen(read) else {
             continue;
         };
-        // A local read may be old, and a failed one says nothing.
-        if request.consistency() != pb::Consistency::Lease && request.consistency() != pb::Consistency::Quorum {
-            continue;
-        }
-        let subject = match &request.target {
-            Some(Target::Inspection(no)) => Subject::Inspection(*no),
-            Some(Target::EquipmentId(text)) => match EquipmentId::new(text) {
-                Ok(equipment) => Subject::Container(equipment),
-                Err(_) => continue,
-            },
-            None => continue,
-        };
-        let at = match &read.told {
-            Told::Applied(bytes) => {
-                let answer = pb::GetInspectionResponse::decode(&**bytes).unwrap_or_default();
-                let version = answer.inspection.map_or(0, |inspection| inspection.version);
-                *versions.get(&(subject.clone(), version)).ok_or_else(|| {
-                    format!("{subject:?} was read at version {version}, and the log has no such change of it")
-                })?
-            }
-            Told::Refused(reason) if reason == "UNKNOWN_CONTAINER" || reason == "UNKNOWN_INSPECTION" => 0,
-            Told::Refused(_) | Told::Unknown => continue,
+        let at = match version {
+            None => 0,
+            Some(version) => *versions.get(&(subject.clone(), version)).ok_or_else(|| {
+                format!("{subject:?} was read at version {version}, and the log has no such change of it")
+            })?,
         };
         registers.entry(subject).or_default().push(Operation {
             invoked: read.invoked.order,
@@ -72,6 +57,43 @@ pub fn registers(history: &History, record: &Record) -> Result<BTreeMap<Subject,
         });
     }
     Ok(registers)
+}
+
+/// What a read that has to be linearizable saw, and which version of it; none if it was not there. A local read may be old, and a
+/// failed one says nothing.
+fn seen(read: &history::Operation) -> Option<(Subject, Option<u64>)> {
+    let linearizable = |consistency: pb::Consistency| {
+        matches!(consistency, pb::Consistency::Lease | pb::Consistency::Quorum).then_some(())
+    };
+    match (&*read.request, &read.told) {
+        (Request::GetInspection(request), told) => {
+            linearizable(request.consistency())?;
+            let subject = match request.target.as_ref()? {
+                Target::Inspection(no) => Subject::Inspection(*no),
+                Target::EquipmentId(text) => Subject::Container(EquipmentId::new(text).ok()?),
+            };
+            match told {
+                Told::Applied(bytes) => {
+                    let answer = pb::GetInspectionResponse::decode(&**bytes).unwrap_or_default();
+                    Some((
+                        subject,
+                        Some(answer.inspection.map_or(0, |inspection| inspection.version)),
+                    ))
+                }
+                Told::Refused(reason) if reason == "UNKNOWN_CONTAINER" || reason == "UNKNOWN_INSPECTION" => {
+                    Some((subject, None))
+                }
+                Told::Refused(_) | Told::Unknown => None,
+            }
+        }
+        (Request::GetPolicy(request), Told::Applied(bytes)) if request.sha256.is_empty() => {
+            linearizable(request.consistency())?;
+            let answer = pb::GetPolicyResponse::decode(&**bytes).unwrap_or_default();
+            let activation = answer.record.and_then(|record| record.activation).unwrap_or_default();
+            Some((Subject::Policy, Some(activation.entry)))
+        }
+        _ => None,
+    }
 }
 
 /// The effect of a request lies between the first call under its id and the first answer that says so.
@@ -186,18 +208,28 @@ fn changes(record: &Record, windows: &BTreeMap<(&str, &str), Window>, between: &
         };
         // The cluster changes containers by itself: nobody knows when, but the log has it between others.
         let window = window.copied().unwrap_or_else(|| between.window(*entry));
-        for no in leaf.event.subjects().inspections {
+        let inspections = leaf.event.subjects().inspections.into_iter();
+        let containers = &containers;
+        let touched = inspections.flat_map(|no| {
             let container = containers.get(&no).cloned().map(Subject::Container);
-            for subject in [Some(Subject::Inspection(no.0)), container].into_iter().flatten() {
-                let register = registers.entry(subject.clone()).or_default();
-                let position = register.len() as u64 + 1;
-                register.push(Operation {
-                    invoked: window.invoked,
-                    returned: window.returned,
-                    act: Act::Change(position),
-                });
-                versions.insert((subject, leaf.number.0), position);
-            }
+            let both = [Some(Subject::Inspection(no.0)), container].into_iter().flatten();
+            both.map(|subject| (subject, leaf.number.0))
+        });
+        let activates = matches!(
+            leaf.event,
+            Event::Founded { .. } | Event::PolicyActivated { .. } | Event::PolicyAdopted { .. }
+        );
+        // An inspection says as of which command it is, a policy by which entry it was activated.
+        let policy = activates.then_some((Subject::Policy, *entry));
+        for (subject, version) in touched.chain(policy) {
+            let register = registers.entry(subject.clone()).or_default();
+            let position = register.len() as u64 + 1;
+            register.push(Operation {
+                invoked: window.invoked,
+                returned: window.returned,
+                act: Act::Change(position),
+            });
+            versions.insert((subject, version), position);
         }
     }
     (registers, versions)

@@ -3,6 +3,7 @@
 //! It reaches nodes only through the channels it is given, waits only on tokio's clock, and draws only from its seed, so
 //! that it runs against real processes and in a simulation alike. One kind of client is one file.
 
+mod analyst;
 mod client;
 mod clock;
 mod controller;
@@ -103,6 +104,7 @@ impl Port {
         spawn.spawn(line::run(client("line".to_owned())));
         spawn.spawn(gate::run(client("gate".to_owned())));
         spawn.spawn(operator::run(client("operator".to_owned()), self.lanes.clone()));
+        spawn.spawn(analyst::run(client("analyst".to_owned())));
         for lane in &self.lanes {
             for spec in &lane.devices {
                 if let Some(key) = self.keys.get(&spec.id).cloned() {
@@ -119,7 +121,8 @@ impl Port {
         self.shared.calm.send_replace(true);
     }
 
-    /// Whether the operator acts. One who does not still opens lanes and nodes that were taken out of service.
+    /// Whether the operator and the analyst act. An operator who does not still opens lanes and nodes that were taken out of
+    /// service.
     pub fn operators(&self, act: bool) {
         self.shared.operators.store(act, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Readers: ask for containers, lanes, the log and the cluster at any node, with every consistency.
+//! Readers: ask for containers, lanes, the policy, the log and the cluster at any node, with every consistency.
 
 use portcullis_proto::v1 as pb;
 use rand::RngExt as _;
@@ -30,7 +30,11 @@ pub(super) async fn run(mut client: Client) {
                 consistency,
                 ..pb::ListInspectionsRequest::default()
             }),
-            4..7 => Request::GetHead(pb::GetHeadRequest { consistency }),
+            4 => Request::GetPolicy(pb::GetPolicyRequest {
+                consistency,
+                ..pb::GetPolicyRequest::default()
+            }),
+            5..7 => Request::GetHead(pb::GetHeadRequest { consistency }),
             _ => match container(&mut client, consistency) {
                 Some(request) => request,
                 None => continue,

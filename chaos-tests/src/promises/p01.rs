@@ -234,6 +234,12 @@ fn says(leaf: &Leaf, request: &Request, answer: &[u8]) -> bool {
         (Request::CloseLane(asked), Event::LaneClosed { lane }) => asked.lane == lane.0,
         (Request::DrainNode(asked), Event::NodeDrained { node }) => asked.node == node.0,
         (Request::UndrainNode(asked), Event::NodeUndrained { node }) => asked.node == node.0,
+        (Request::ActivatePolicy(asked), Event::PolicyAdopted { policy, reason }) => {
+            let told = pb::ActivatePolicyResponse::decode(answer).unwrap_or_default();
+            *told.sha256 == policy.digest().0
+                && asked.policy.as_ref() == Some(&portcullis_wire::policy::encode_policy(policy))
+                && asked.reason == *reason
+        }
         _ => false,
     }
 }

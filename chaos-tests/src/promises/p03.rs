@@ -105,6 +105,9 @@ fn as_logged(evidence: &Evidence, replayed: &Replayed, found: &mut Found) {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_domain::event::Event;
+    use portcullis_domain::policy::Policy;
+
     use super::super::sample;
     use super::*;
 
@@ -175,5 +178,39 @@ mod tests {
         assert!(judge(&run)[0].contains("by the log it was"));
         reread(&mut run, |answer| answer.inspection.as_mut().unwrap().version = 1);
         assert!(judge(&run)[0].contains("at which nothing changed it"));
+    }
+
+    #[test]
+    fn a_stale_read_of_the_active_policy_is_found() {
+        let policy = Policy {
+            name: "another".to_owned(),
+            ..Policy::first()
+        };
+        let reason = String::new();
+        let mut run = sample::and_then(vec![Event::PolicyAdopted { policy, reason }]);
+        let newest = run.logs[&1].len() as u64 - 1;
+        let mut read = |entry: u64| {
+            let request = Request::GetPolicy(pb::GetPolicyRequest {
+                consistency: pb::Consistency::Quorum.into(),
+                ..pb::GetPolicyRequest::default()
+            });
+            let activation = Some(pb::PolicyActivation {
+                entry,
+                ..pb::PolicyActivation::default()
+            });
+            let record = Some(pb::PolicyRecord {
+                activation,
+                ..pb::PolicyRecord::default()
+            });
+            let answer = pb::GetPolicyResponse {
+                record,
+                ..pb::GetPolicyResponse::default()
+            };
+            sample::add(&mut run, request, Told::Applied(answer.encode_to_vec()));
+            judge(&run)
+        };
+        assert_eq!(read(0), [""; 0]);
+        assert_eq!(read(newest), [""; 0]);
+        assert!(read(0)[0].starts_with("Policy: "));
     }
 }

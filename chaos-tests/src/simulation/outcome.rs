@@ -29,6 +29,8 @@ pub struct Outcome {
     pub nodes: u64,
     /// Simulated seconds.
     pub simulated_s: f64,
+    /// Real seconds that the process took, which whoever ran it puts down.
+    pub real_s: f64,
     /// Steps of the simulation.
     pub steps: u64,
     /// Looks at all nodes at once.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -80,6 +80,7 @@ impl Simulator {
             violations: vec![what],
             ..Outcome::default()
         };
+        let began = Instant::now();
         let output = match tokio::time::timeout(self.within, command.output()).await {
             Ok(output) => output.with_context(|| format!("running {}", self.program.display()))?,
             Err(_) => {
@@ -90,7 +91,10 @@ impl Simulator {
             }
         };
         match serde_json::from_slice(&output.stdout) {
-            Ok(outcome) => Ok(outcome),
+            Ok(outcome) => Ok(Outcome {
+                real_s: began.elapsed().as_secs_f64(),
+                ..outcome
+            }),
             Err(_) => {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let said: Vec<&str> = said.lines().rev().take(5).collect();

@@ -35,6 +35,8 @@ pub struct Summary {
     pub real_s: f64,
     /// Simulated seconds in a real second of one core.
     pub speed: f64,
+    /// The same of the seeds with three nodes, each by itself: the median, and the slowest and the fastest tenth.
+    pub speed_of_three: [f64; 3],
     /// Processes side by side.
     pub processes: usize,
     /// Calls of clients, and how many of them were answered one way or the other.
@@ -58,11 +60,13 @@ pub struct Summary {
     /// Places in the code of the nodes, and how often they were reached.
     pub reached: BTreeMap<String, u64>,
     #[serde(skip)]
+    speeds: Vec<f64>,
+    #[serde(skip)]
     met: std::collections::BTreeSet<(String, String)>,
 }
 
 /// What clients and devices do wrong by themselves: events in their counts, as faults of a family of their own.
-const APPLICATION: [(&str, &str); 18] = [
+const APPLICATION: [(&str, &str); 19] = [
     ("reading-replayed", "pass replay"),
     ("reading-forged", "pass forge"),
     ("reading-late", "pass late"),
@@ -81,6 +85,7 @@ const APPLICATION: [(&str, &str); 18] = [
     ("operator-drains", "drain_node"),
     ("operator-hands-over", "transfer_leader"),
     ("officer-decides", "adjudicate"),
+    ("policy-changes", "activate_policy"),
 ];
 
 impl Summary {
@@ -99,6 +104,7 @@ impl Summary {
             simulated_s: 0.0,
             real_s: 0.0,
             speed: 0.0,
+            speed_of_three: [0.0; 3],
             processes,
             operations: 0,
             answered: 0,
@@ -110,6 +116,7 @@ impl Summary {
             served_max_ms: 0,
             coverage: coverage.collect(),
             reached: places.into_iter().map(|place| (place, 0)).collect(),
+            speeds: Vec::new(),
             met: std::collections::BTreeSet::new(),
         }
     }
@@ -120,6 +127,9 @@ impl Summary {
             self.failed.push(outcome.seed);
         }
         self.simulated_s += outcome.simulated_s;
+        if outcome.nodes == 3 && outcome.real_s > 0.0 {
+            self.speeds.push(outcome.simulated_s / outcome.real_s);
+        }
         self.operations += outcome.operations;
         self.answered += outcome.answered;
         self.entries += outcome.entries;
@@ -157,6 +167,9 @@ impl Summary {
         self.failed.sort_unstable();
         let busy = self.real_s * self.processes.min(usize::try_from(self.seeds).unwrap_or(1)).max(1) as f64;
         self.speed = if busy > 0.0 { self.simulated_s / busy } else { 0.0 };
+        self.speeds.sort_unstable_by(f64::total_cmp);
+        let at = |tenths: usize| self.speeds.get(self.speeds.len() * tenths / 10).copied();
+        self.speed_of_three = [5, 1, 9].map(|tenths| at(tenths).unwrap_or(0.0));
     }
 
     fn count(&mut self, name: &str, planned: u64, proven: u64) {
@@ -198,13 +211,16 @@ impl Summary {
         }
         line(format_args!(""));
         line(format_args!(
-            "{} seeds, {} failed; {:.0} simulated s in {:.0} s: {:.0} a second on each of {} cores",
+            "{} seeds, {} failed; {:.0} simulated s in {:.0} s: {:.0} a second on each of {} cores; with three nodes {:.0} ({:.0} to {:.0})",
             self.seeds,
             self.failed.len(),
             self.simulated_s,
             self.real_s,
             self.speed,
-            self.processes
+            self.processes,
+            self.speed_of_three[0],
+            self.speed_of_three[1],
+            self.speed_of_three[2]
         ));
         line(format_args!(
             "{} faults proven, {} different pairs of kinds; {} operations, {} answered for certain; {} entries; {} process starts; {} looks \
@@ -257,6 +273,16 @@ mod tests {
         );
         assert!(summary.unproven().contains(&"ring") && !summary.unproven().contains(&"kill-all"));
         assert_eq!(summary.unreached(), ["a pass ends"]);
+        for (nodes, real_s) in [(3, 1.0), (3, 2.0), (3, 5.0), (5, 100.0)] {
+            summary.add(Outcome {
+                nodes,
+                real_s,
+                simulated_s: 40.0,
+                ..Outcome::default()
+            });
+        }
+        summary.took(Duration::from_secs(54));
+        assert_eq!(summary.speed_of_three, [20.0, 8.0, 40.0]);
         assert_eq!(
             (summary.failed.as_slice(), summary.faults, summary.pairs),
             (&[4][..], 4, 0)

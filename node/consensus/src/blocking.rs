@@ -14,14 +14,21 @@ pub enum Blocking {
 }
 
 thread_local! {
-    static TOOK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// So far, in the piece of work that is under way, if one is.
+    static TOOK: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 impl Blocking {
     /// For a simulated disk, within a call: the call takes so long. Work in place cannot wait by itself; whoever runs it
     /// does so before it goes on.
     pub fn took(time: Duration) {
-        TOOK.set(TOOK.get() + time);
+        TOOK.set(TOOK.get().map(|took| took + time));
+    }
+
+    /// How long the piece of work that is under way in place took so far: what it does now happens so much later than the clock
+    /// shows.
+    pub(crate) fn taken() -> Duration {
+        TOOK.get().unwrap_or_default()
     }
 
     /// Runs a piece of blocking work. A panic in it becomes an error.
@@ -39,9 +46,9 @@ impl Blocking {
 
 /// Does work in place, and waits for as long as the disk took.
 pub(crate) async fn in_place<T>(work: impl FnOnce() -> T) -> T {
-    TOOK.set(Duration::ZERO);
+    TOOK.set(Some(Duration::ZERO));
     let result = work();
-    let took = TOOK.take();
+    let took = TOOK.take().unwrap_or_default();
     if !took.is_zero() {
         tokio::time::sleep(took).await;
     }

@@ -181,10 +181,7 @@ impl Link {
                 () = self.closed.cancelled() => break,
             };
             let Ok(Some(result)) = response else { break };
-            let waiting = self.pending().as_mut().and_then(|pending| {
-                let whose = portcullis_domain::mutant!(AnswersMixedUp, *pending.keys().min()?, result.id);
-                pending.remove(&whose)
-            });
+            let waiting = self.pending().as_mut().and_then(|pending| pending.remove(&result.id));
             if let Some(waiting) = waiting {
                 // Whoever asked may have stopped waiting.
                 let _ = waiting.send(result.answers);

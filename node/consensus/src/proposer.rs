@@ -269,7 +269,12 @@ impl Proposer {
                     self.meters.answer.add(applied.shown.elapsed());
                 }
                 debug_assert_eq!(outcomes.len(), group.len());
-                for (item, outcome) in group.into_iter().zip(outcomes) {
+                let answers = portcullis_domain::mutant!(
+                    AnswersMixedUp,
+                    outcomes.into_iter().rev().collect::<Vec<_>>(),
+                    outcomes
+                );
+                for (item, outcome) in group.into_iter().zip(answers) {
                     item.finish(Ok(outcome));
                 }
             }

@@ -24,6 +24,8 @@ pub(crate) async fn run(raft: Raft, replica: Arc<Replica>, keep: u64, stop: Canc
         let snapshots = replica.snapshots.clone();
         let before = replica.blocking.run(move || snapshots.before(newest)).await?;
         let upto = before.map_or(0, |before| before.min(newest.saturating_sub(keep)));
+        #[allow(clippy::redundant_locals, reason = "it is one only where nothing is planted")]
+        let upto = portcullis_domain::mutant!(PurgesTooMuch, newest, upto);
         // When Raft has stopped, whoever follows it says why.
         if upto > 0 && raft.trigger().purge_log(upto).await.is_err() {
             return Ok(());

@@ -87,6 +87,12 @@ impl Consensus {
 
     /// The index that a read on any node has to wait for, if this node leads.
     pub(crate) async fn read_index(&self, consistency: Consistency, until: Instant) -> Option<u64> {
+        portcullis_domain::mutant!(
+            LeaseTooLong,
+            if consistency == Consistency::Lease {
+                return self.replica().applied.borrow().checked_sub(1);
+            }
+        );
         let option = match consistency {
             // A stale lease is renewed by a heartbeat at once, so that the read waits one round and does not fail.
             Consistency::Lease => LinearizerOption::new(Some(self.lease()), true),

@@ -44,8 +44,14 @@ pub struct Latency {
 
 type Shared = Arc<Mutex<File>>;
 
-/// What had the names that one call changed, while no sync of a folder has made that durable.
-type Renamed = Vec<(PathBuf, Option<Shared>)>;
+/// What had the names that one call changed, while it is not certain that the disk has that.
+#[derive(Debug)]
+struct Renamed {
+    at: Duration,
+    /// When a sync of a folder that was asked for makes it durable.
+    durable: Option<Duration>,
+    before: Vec<(PathBuf, Option<Shared>)>,
+}
 
 /// Which calls fail, from when on.
 #[derive(Debug, Clone)]
@@ -83,8 +89,15 @@ struct Contents {
 impl Contents {
     /// Changes names in one step.
     fn rename<const N: usize>(&mut self, changes: [(&Path, Option<Shared>); N]) {
-        let renamed = changes.map(|(path, file)| (path.to_owned(), self.name(path, file)));
-        self.journal.push(renamed.into());
+        let clock = self.clock();
+        self.journal
+            .retain(|renamed| renamed.durable.is_none_or(|at| at > clock));
+        let before = changes.map(|(path, file)| (path.to_owned(), self.name(path, file)));
+        self.journal.push(Renamed {
+            at: self.now(),
+            durable: None,
+            before: before.into(),
+        });
     }
 
     fn name(&mut self, path: &Path, file: Option<Shared>) -> Option<Shared> {
@@ -94,8 +107,13 @@ impl Contents {
         }
     }
 
-    fn now(&self) -> Duration {
+    fn clock(&self) -> Duration {
         self.clock.map_or(Duration::ZERO, |clock| clock())
+    }
+
+    /// When what is done now happens: work in place runs ahead of the clock and waits afterwards.
+    fn now(&self) -> Duration {
+        self.clock() + Blocking::taken()
     }
 
     /// Counts a call, which may be one that fails.
@@ -202,7 +220,8 @@ impl ModelDisk {
         self.crash_at(seed, Duration::MAX);
     }
 
-    /// The same, at a moment of the disk's clock: syncs that are not over by then may have done nothing.
+    /// The same, at a moment of the disk's clock: syncs that are not over by then may have done nothing, and what comes after them
+    /// in the same piece of work has not happened.
     pub fn crash_at(&self, seed: u64, now: Duration) {
         let mut random = Random(seed);
         let mut contents = self.lock();
@@ -210,12 +229,20 @@ impl ModelDisk {
         contents.locked = Weak::new();
         contents.failing = None;
         contents.left = None;
-        let kept = random.below(contents.journal.len() as u64 + 1) as usize;
-        let lost = contents.journal.split_off(kept);
-        for (path, before) in lost.into_iter().flatten().rev() {
+        let done = |renamed: &Renamed| renamed.at <= now;
+        let open = |renamed: &Renamed| done(renamed) && renamed.durable.is_none_or(|at| at > now);
+        let mut kept = random.below(contents.journal.iter().filter(|one| open(one)).count() as u64 + 1);
+        let mut lost = Vec::new();
+        for renamed in std::mem::take(&mut contents.journal) {
+            if open(&renamed) && kept > 0 {
+                kept -= 1;
+            } else if open(&renamed) || !done(&renamed) {
+                lost.extend(renamed.before);
+            }
+        }
+        for (path, before) in lost.into_iter().rev() {
             contents.name(&path, before);
         }
-        contents.journal.clear();
         for file in contents.names.values() {
             lock(file).crash(&mut random, now);
         }
@@ -398,7 +425,10 @@ impl Disk for ModelDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut contents = self.alive()?;
         contents.call(Call::SyncDir, path)?;
-        contents.journal.clear();
+        let now = contents.now();
+        for renamed in &mut contents.journal {
+            renamed.durable = Some(renamed.durable.map_or(now, |at| at.min(now)));
+        }
         Ok(())
     }
     fn lock(&self, _: &Path) -> io::Result<Lock> {
@@ -425,7 +455,7 @@ impl Handle {
         let length = lock(&self.file).len();
         let offset = offset.map_or(length, |offset| offset as usize);
         contents.has_room((offset + bytes.len()).saturating_sub(length))?;
-        lock(&self.file).write_at(offset, bytes);
+        lock(&self.file).write_at(contents.now(), offset, bytes);
         Ok(())
     }
 }
@@ -450,8 +480,8 @@ impl RandomAccess for Handle {
             true => Duration::ZERO,
             false => least + Duration::from_micros(contents.random.below(range + 1)),
         };
-        let now = contents.now();
-        lock(&self.file).sync(now, now + takes);
+        let (clock, now) = (contents.clock(), contents.now());
+        lock(&self.file).sync(clock, now, now + takes);
         Blocking::took(takes);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Call, Latency, ModelDisk};
+use crate::blocking::in_place;
 use crate::disk::Disk;
 
 const EIO: i32 = 5;
@@ -52,6 +53,37 @@ fn a_sync_that_is_not_over_at_a_crash_may_have_done_nothing_and_one_that_is_over
         disk.crash_at(seed, Duration::MAX);
     }
     assert_eq!(found, BTreeSet::from([1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_sync_in_one_piece_of_work_has_not_happened_before_the_sync_is_over() {
+    let slow = Latency {
+        least: Duration::from_millis(10),
+        most: Duration::from_millis(10),
+    };
+    let mut in_time = BTreeSet::new();
+    for seed in 0..40 {
+        for (cut_ms, whole) in [(5, false), (11, true)] {
+            NOW.set(Duration::ZERO);
+            let disk = ModelDisk::default();
+            disk.slow(slow, clock, 1);
+            let process = disk.process();
+            in_place(|| {
+                let mut file = process.create(Path::new("d/file.new")).unwrap();
+                file.write(&[1; 700]).unwrap();
+                file.sync().unwrap();
+                process.rename(Path::new("d/file.new"), Path::new("d/file")).unwrap();
+                process.sync_dir(Path::new("d")).unwrap();
+            })
+            .await;
+            disk.crash_at(seed, Duration::from_millis(cut_ms));
+            assert_eq!(content(&disk), if whole { vec![1; 700] } else { Vec::new() });
+            if !whole {
+                in_time.insert(disk.list(Path::new("d")).unwrap().concat());
+            }
+        }
+    }
+    assert_eq!(in_time, ["", "file.new"].map(str::to_owned).into());
 }
 
 #[test]
