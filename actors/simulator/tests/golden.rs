@@ -49,8 +49,11 @@ fn put_content(out: &mut Vec<u8>, content: &ReadingContent) {
                 put(out, u64::from(candidate.confidence_permille));
             }
         }
-        ReadingContent::SourceDocument(_) => {
-            unreachable!("devices of the simulator send no documents")
+        ReadingContent::SourceDocument(_)
+        | ReadingContent::ImageStrip(_)
+        | ReadingContent::ThreatReport(_)
+        | ReadingContent::IonMobility(_) => {
+            unreachable!("no device of a simulated lane sends it")
         }
     }
 }
