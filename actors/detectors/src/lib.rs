@@ -7,14 +7,15 @@
 //! - [`xml`]: a hardened, lenient reader that the two formats below share
 //! - [`n42`]: ANSI N42.42 radiation records, both editions
 //! - [`radiation`]: gamma and neutron counts, sample by sample; nuclides from spectra, second by second
+//! - [`radiography`]: transmission images, strip by strip: mass, anomalies, and a vendor's threat reports
+//! - [`trace`]: ion mobility spectra of swabs, and the alarms of their instruments
 //! - [`weighbridge`]: measured against declared mass
 //! - [`ocr`]: the container number read against the one announced
 //! - [`declaration`]: WCO Data Model declarations to manifests
 //! - [`manifest`]: the first weighing of a manifest, by rules
 //! - [`risk`]: a declared goods item, by a model learned from past outcomes
 //!
-//! Radiography, trace detection, quantum magnetometers and quadrupole resonance come with their own readers, one module
-//! each. Until then the policy sees no such evidence, which is not the same as evidence of nothing.
+//! Quantum magnetometers and quadrupole resonance come with their own readers, one module each. Until then the policy sees no such evidence, which is not the same as evidence of nothing.
 
 mod country;
 pub mod declaration;
@@ -23,7 +24,9 @@ pub mod manifest;
 pub mod n42;
 pub mod ocr;
 pub mod radiation;
+pub mod radiography;
 pub mod risk;
+pub mod trace;
 pub mod weighbridge;
 pub mod xml;
 
