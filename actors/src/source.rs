@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
-use portcullis_detectors::{Interpretation, ocr, radiation, weighbridge};
+use portcullis_detectors::radiography::RadiographyInterpreter;
+use portcullis_detectors::trace::TraceInterpreter;
+use portcullis_detectors::{Interpretation, ocr, radiation, radiography, trace, weighbridge};
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{
@@ -105,6 +107,8 @@ enum Interpreter {
     Ocr {
         seen: Recognition,
     },
+    Radiography(Box<RadiographyInterpreter>),
+    Trace(Box<TraceInterpreter>),
     /// There is no interpreter for this modality yet: no evidence comes, and the policy sees that.
     None,
 }
@@ -149,7 +153,9 @@ impl Source {
             Modality::Ocr => Interpreter::Ocr {
                 seen: Recognition { candidates: Vec::new() },
             },
-            _ => Interpreter::None,
+            Modality::Radiography => Interpreter::Radiography(Box::default()),
+            Modality::Trace => Interpreter::Trace(Box::default()),
+            Modality::Manifest | Modality::Magnetometer | Modality::Nqr => Interpreter::None,
         };
         let mut source = Self {
             modality,
@@ -215,7 +221,7 @@ impl Source {
         self.doubted = true;
     }
 
-    /// Takes a background or a document. What comes before the first sample counts for this pass.
+    /// Takes a background, a blank or a document. What comes before the first sample counts for this pass.
     pub(crate) fn take_prelude(&mut self, reading: Authentic) {
         match &reading.reading.content {
             ReadingContent::RadiationBackground(sample) => {
@@ -224,6 +230,11 @@ impl Source {
                 } = &mut self.interpreter
                 {
                     during.push(sample.clone());
+                }
+            }
+            ReadingContent::IonMobility(blank) => {
+                if let Interpreter::Trace(interpreter) = &mut self.interpreter {
+                    interpreter.push(blank);
                 }
             }
             ReadingContent::SourceDocument(document) => {
@@ -280,6 +291,18 @@ impl Source {
                 seen.candidates.extend(recognition.candidates.iter().cloned());
                 Some(ocr::interpret(seen, declared.equipment))
             }
+            (Interpreter::Radiography(interpreter), ReadingContent::ImageStrip(strip)) => {
+                let worth = interpreter.push_strip(strip);
+                worth.then(|| interpreter.interpret(declared.manifest))
+            }
+            (Interpreter::Radiography(interpreter), ReadingContent::ThreatReport(report)) => {
+                interpreter.push_report(report);
+                Some(interpreter.interpret(declared.manifest))
+            }
+            (Interpreter::Trace(interpreter), ReadingContent::IonMobility(analysis)) => {
+                interpreter.push(analysis);
+                Some(interpreter.interpret())
+            }
             _ => None,
         };
         self.keep(reading);
@@ -289,19 +312,27 @@ impl Source {
     }
 
     /// The sensor has nothing more to say about this pass.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn end(&mut self, declared: Declared<'_>) {
         self.ended = true;
-        if let Interpreter::Radiation {
-            running: Some(interpreter),
-            ..
-        } = &mut self.interpreter
-        {
-            let progress = interpreter.finish();
-            let known = Interpretation {
-                weights: progress.weights,
-                ability: progress.ability,
-                findings: interpreter.findings(),
-            };
+        let known = match &mut self.interpreter {
+            Interpreter::Radiation {
+                running: Some(interpreter),
+                ..
+            } => {
+                let progress = interpreter.finish();
+                Some(Interpretation {
+                    weights: progress.weights,
+                    ability: progress.ability,
+                    findings: interpreter.findings(),
+                })
+            }
+            Interpreter::Radiography(interpreter) if !self.steps.is_empty() => {
+                interpreter.finish();
+                Some(interpreter.interpret(declared.manifest))
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
             self.learn(self.last_sample, known);
         } else if let Some(last) = self.steps.last().filter(|_| self.doubted) {
             // What came before the doubt was learned with a clear view; the whole has none.
@@ -380,6 +411,8 @@ impl Source {
             interpreter: match self.modality {
                 Modality::Radiation => radiation::VERSION,
                 Modality::Weighbridge => weighbridge::VERSION,
+                Modality::Radiography => radiography::VERSION,
+                Modality::Trace => trace::VERSION,
                 _ => ocr::VERSION,
             }
             .to_owned(),
@@ -392,8 +425,13 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_domain::evidence::ThreatFamily;
     use portcullis_domain::id::InspectionNo;
-    use portcullis_domain::reading::{Candidate, DetectorCounts, RadiationKind, ReadingHeader};
+    use portcullis_domain::reading::{
+        AbilityAssessment, AlarmDecision, Candidate, DetectorCounts, EnergyImage, ImageStrip, IonMobility, Polarity,
+        RadiationKind, ReadingHeader, RowRange, SwabPurpose, ThreatCategory, ThreatFlag, ThreatObject, ThreatReport,
+        TraceAlarm,
+    };
 
     use super::*;
 
@@ -501,7 +539,7 @@ mod tests {
             let content = ReadingContent::Radiation(portal(500));
             source.take_sample(reading(u64::from(sample) + 1, sample, content), declared, &mut prelude);
         }
-        source.end();
+        source.end(declared);
         let evidence = source.evidence().unwrap();
         assert_eq!(evidence.at(SampleNo(8)).unwrap().ability, Ability::Degraded);
         assert!(
@@ -529,7 +567,7 @@ mod tests {
         source.take_sample(reading(1, 1, content), declared, &mut prelude);
         assert_eq!(source.knowledge().0, Ability::Clear);
         source.doubt(Finding::new(FindingCode::ReadingRefused, "SIGNATURE_INVALID", "forged"));
-        source.end();
+        source.end(declared);
         assert_eq!(source.knowledge().0, Ability::Degraded);
         source.evidence().unwrap().check().unwrap();
     }
@@ -568,6 +606,140 @@ mod tests {
         }
         let evidence = source.evidence().unwrap();
         assert_eq!(evidence.total().unwrap().ability, Ability::Clear);
+    }
+
+    /// Columns of a container with light goods, 100 of 646 of a centimetre each.
+    fn columns(first_column: u32) -> ImageStrip {
+        let width = 100.min(646 - first_column);
+        let of_column = |column: u32| {
+            let inside = (20..626).contains(&column);
+            (0..240_u32).map(move |row| if inside && row >= 20 { 40_000 } else { 60_000 })
+        };
+        ImageStrip {
+            first_column,
+            columns_planned: Some(646),
+            width,
+            height: 240,
+            column_um: 10_000,
+            row_um: 10_000,
+            container_rows: Some(RowRange { first: 20, end: 240 }),
+            energies: vec![EnergyImage {
+                endpoint_kev: 6_000,
+                references: None,
+                pixels: (first_column..first_column + width).flat_map(of_column).collect(),
+            }],
+        }
+    }
+
+    #[test]
+    fn an_image_is_evidence_from_its_first_columns_on_and_seen_when_the_pass_ends() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let image = |strips: u32| {
+            let mut prelude = Prelude::default();
+            let id = DeviceId::new("xray-1").unwrap();
+            let mut source = Source::new(id, 1, Modality::Radiography, 1, &mut prelude);
+            for number in 0..strips {
+                let content = ReadingContent::ImageStrip(columns(number * 100));
+                let sample = number + 3;
+                source.take_sample(reading(u64::from(sample), sample, content), declared, &mut prelude);
+                assert_eq!(source.knowledge().0, Ability::Shielded);
+            }
+            source.end(declared);
+            source.evidence().unwrap()
+        };
+        let whole = image(7);
+        whole.check().unwrap();
+        assert_eq!(whole.interpreter, radiography::VERSION);
+        assert_eq!(whole.total().unwrap().ability, Ability::Clear, "{whole:?}");
+        assert_eq!(whole.steps[0].sample, SampleNo(3));
+        assert!(whole.total().unwrap().weights.of(ThreatFamily::Narcotics) < 0);
+        assert_eq!(image(5).total().unwrap().ability, Ability::Degraded);
+        assert_eq!(image(2).total().unwrap().ability, Ability::Shielded);
+    }
+
+    #[test]
+    fn a_vendors_report_is_evidence_beside_the_image() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let mut prelude = Prelude::default();
+        let id = DeviceId::new("xray-1").unwrap();
+        let mut source = Source::new(id, 1, Modality::Radiography, 1, &mut prelude);
+        let report = ThreatReport {
+            maker: "Acme".to_owned(),
+            algorithm: "find".to_owned(),
+            version: "1".to_owned(),
+            decision: AlarmDecision::Alarm,
+            abort: None,
+            test_prevalence_ppm: None,
+            objects: vec![ThreatObject {
+                flag: ThreatFlag::Threat,
+                category: ThreatCategory::ProhibitedItem,
+                ability: AbilityAssessment::NoInterference,
+                probability_ppm: Some(900_000),
+                bounds: None,
+            }],
+        };
+        for number in 0..7 {
+            let content = ReadingContent::ImageStrip(columns(number * 100));
+            source.take_sample(
+                reading(u64::from(number) + 1, number + 1, content),
+                declared,
+                &mut prelude,
+            );
+        }
+        source.take_sample(
+            reading(8, 8, ReadingContent::ThreatReport(report)),
+            declared,
+            &mut prelude,
+        );
+        source.end(declared);
+        let evidence = source.evidence().unwrap();
+        evidence.check().unwrap();
+        assert_eq!(evidence.total().unwrap().weights.of(ThreatFamily::Weapons), 9_542);
+    }
+
+    #[test]
+    fn a_swab_is_evidence_and_the_blank_before_the_pass_counts_for_it() {
+        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
+        let declared = Declared {
+            manifest: &manifest,
+            equipment: &equipment,
+        };
+        let analysis = |purpose: SwabPurpose| IonMobility {
+            swab: "swab-1".to_owned(),
+            purpose,
+            polarity: Polarity::Negative,
+            spectrum: None,
+            alarms: vec![TraceAlarm {
+                substance: "RDX".to_owned(),
+                channel: "RDX-Cl".to_owned(),
+                true_alarm_ppm: None,
+                false_alarm_ppm: None,
+            }],
+        };
+        let blank = ReadingContent::IonMobility(analysis(SwabPurpose::Blank));
+        let swab = ReadingContent::IonMobility(analysis(SwabPurpose::Sample));
+        assert!(blank.precedes_pass() && !swab.precedes_pass());
+        let mut prelude = Prelude::default();
+        prelude.push(reading(1, 0, blank));
+        let id = DeviceId::new("ims-1").unwrap();
+        let mut source = Source::new(id, 1, Modality::Trace, 1, &mut prelude);
+        source.take_sample(reading(2, 1, swab), declared, &mut prelude);
+        source.end(declared);
+        let evidence = source.evidence().unwrap();
+        evidence.check().unwrap();
+        assert_eq!(evidence.interpreter, trace::VERSION);
+        assert_eq!(evidence.readings.as_ref().unwrap().first, 1);
+        assert!(evidence.total().unwrap().weights.of(ThreatFamily::Explosives) > 0);
+        let codes: Vec<_> = evidence.findings.iter().map(|noted| noted.finding.code).collect();
+        assert_eq!(codes, [FindingCode::BlankContaminated, FindingCode::TraceAlarm]);
     }
 
     #[test]
