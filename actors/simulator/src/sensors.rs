@@ -3,13 +3,14 @@
 //! These models are the simulator's own. They share nothing with the interpreters but the types of readings.
 
 mod radiation;
+mod radiography;
 mod recognition;
 mod weighing;
 
 pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
 
 use portcullis_domain::id::SampleNo;
-use portcullis_domain::reading::{RadiationSample, Recognition, Weighing};
+use portcullis_domain::reading::{ImageStrip, RadiationSample, Recognition, Weighing};
 
 use crate::plan::Visit;
 
@@ -40,6 +41,15 @@ impl Sensors {
         (1..=visit.truck.pass_samples)
             .contains(&sample.0)
             .then(|| radiation::sample(self.seed, visit, sample))
+    }
+
+    /// The columns of the X-ray image that pass the beam in one second. None while no part of the box, or of the air around
+    /// it, is before the beam. No lane of the simulated port has this device yet.
+    pub fn radiography(&self, visit: &Visit, sample: SampleNo) -> Option<ImageStrip> {
+        (1..=visit.truck.pass_samples)
+            .contains(&sample.0)
+            .then(|| radiography::strip(self.seed, visit, sample))
+            .flatten()
     }
 
     /// The weighing in motion.
