@@ -4,8 +4,8 @@
 //! process or on another day, and is the same port.
 //!
 //! - [`plan`]: [`PortPlan`] lists the [`Visit`]s: trucks, containers, declarations and the truth about them.
-//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge and number camera. They are the
-//!   simulator's own, so that interpreting is never tested on itself.
+//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge, number camera, X-ray portal and trace
+//!   detector. They are the simulator's own, so that interpreting is never tested on itself.
 //! - [`pass`]: [`ReadingSource`] lists the readings of one device for one pass, in order.
 //! - [`assessment`]: [`Assessment`] compares decisions with the truth.
 //!
@@ -14,7 +14,7 @@
 //! of calls. A container that is scanned again, elsewhere, after a fault, reads the same.
 //!
 //! # What is left out
-//! Portals count without resolving energy: [`spectrum`](portcullis_domain::reading::DetectorCounts::spectrum) is always
+//! No lane has an X-ray portal or a trace detector yet: ask [`Sensors`] for what they would read. Portals count without resolving energy: [`spectrum`](portcullis_domain::reading::DetectorCounts::spectrum) is always
 //! absent. No sample of a pass is ever lost; what a radio or a cable does to readings is for whoever sends them.
 
 pub mod arrivals;

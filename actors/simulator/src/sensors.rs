@@ -5,12 +5,13 @@
 mod radiation;
 mod radiography;
 mod recognition;
+mod trace;
 mod weighing;
 
 pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
 
 use portcullis_domain::id::SampleNo;
-use portcullis_domain::reading::{ImageStrip, RadiationSample, Recognition, Weighing};
+use portcullis_domain::reading::{ImageStrip, IonMobility, RadiationSample, Recognition, SwabPurpose, Weighing};
 
 use crate::plan::Visit;
 
@@ -55,6 +56,17 @@ impl Sensors {
     /// The weighing in motion.
     pub fn weighing(&self, visit: &Visit) -> Weighing {
         weighing::weigh(self.seed, visit)
+    }
+
+    /// A swab of the container: positive ions as sample 1, negative ones as sample 2, none else. No lane of the simulated
+    /// port has this device yet.
+    pub fn trace(&self, visit: &Visit, sample: SampleNo) -> Option<IonMobility> {
+        trace::analysis(self.seed, visit, sample, SwabPurpose::Sample)
+    }
+
+    /// The blank that was analysed before the swab of the same number.
+    pub fn trace_blank(&self, visit: &Visit, sample: SampleNo) -> Option<IonMobility> {
+        trace::analysis(self.seed, visit, sample, SwabPurpose::Blank)
     }
 
     /// What the camera made of the painted number.

@@ -3,6 +3,7 @@
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::reading::TraceAlarm;
 
+use super::library::IONS;
 use super::spectrum::{AROUND, Peak};
 
 /// How well published mobilities and a calibrated instrument agree, standard deviation, relative. Detection windows of
@@ -43,10 +44,12 @@ pub(super) fn nothing_found(family: ThreatFamily) -> f64 {
     ((1.0 - LEAVES_TRACE) / (1.0 - carries(family))).ln()
 }
 
-/// Natural-log likelihood ratio of a family for a peak near one of its ions. `clean` says that a blank was analysed before.
+/// Natural-log likelihood ratio of a family for a peak near one of its ions, of which each is as likely as the others.
+/// `clean` says that a blank was analysed before.
 pub(super) fn peak_found(family: ThreatFamily, peak: &Peak, clean: bool) -> f64 {
     let deviations = peak.off / AGREEMENT;
-    let as_ion = (-0.5 * deviations * deviations).exp() / (AGREEMENT * std::f64::consts::TAU.sqrt());
+    let ions = IONS.iter().filter(|ion| ion.family == family).count().max(1);
+    let as_ion = (-0.5 * deviations * deviations).exp() / (AGREEMENT * std::f64::consts::TAU.sqrt()) / ions as f64;
     let as_other = if clean { OTHER_ION } else { OTHER_ION_UNKNOWN } / (2.0 * AROUND);
     let honest = carries(family) * as_ion + as_other;
     ((LEAVES_TRACE * as_ion + (1.0 - LEAVES_TRACE) * honest) / honest).ln()
