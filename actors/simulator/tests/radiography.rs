@@ -173,6 +173,32 @@ fn an_empty_container_is_seen_to_be_empty_or_not() {
 }
 
 #[test]
+fn bags_in_an_empty_container_are_seen_and_not_declared() {
+    for visit in &dry(4) {
+        let result = interpret(SEED, &hiding(&declared_empty(visit), ThreatFamily::Narcotics, 60));
+        for family in [ThreatFamily::Narcotics, ThreatFamily::Undeclared] {
+            assert!(result.weights.of(family) > 6_000, "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn honest_containers_are_not_spoken_against_on_the_whole() {
+    // If the weights are right, their likelihood ratios are 1 on average without a threat.
+    let plan = plan(78, 60);
+    let honest: Vec<_> = plan.visits().iter().filter(|visit| visit.truth.is_honest()).collect();
+    let results: Vec<_> = honest.iter().map(|visit| interpret(78, visit)).collect();
+    for family in ThreatFamily::ALL {
+        let ratios = results
+            .iter()
+            .map(|result| 10_f64.powf(f64::from(result.weights.of(family)) / 10_000.0));
+        let mean = ratios.sum::<f64>() / results.len() as f64;
+        eprintln!("{family}: {mean:.2}");
+        assert!(mean < 1.5, "{family}: {mean}");
+    }
+}
+
+#[test]
 fn a_person_in_an_empty_container_is_seen() {
     for visit in &dry(4) {
         let result = interpret(SEED, &hiding(&declared_empty(visit), ThreatFamily::People, 75));

@@ -28,6 +28,8 @@ const STEP_SHARE: f64 = 0.35;
 const AREA_MIN_CM2: f64 = 150.0;
 /// Where goods begin and end they stand unevenly: nothing is looked for this near to the ends of the load, millimetres.
 const MARGIN_MM: f64 = 60.0;
+/// Cells so near to a dark one are not looked at.
+const DARK_CELLS: usize = 2;
 /// The most that are kept.
 const KEPT: usize = 16;
 
@@ -122,8 +124,14 @@ pub(super) fn find(grid: &Grid, load: &Load) -> Vec<Anomaly> {
         return Vec::new();
     }
     let (_, rows) = grid.size();
+    // Beside what the beam did not get through, a cell is partly dark, and so is what it would be compared with.
+    let near_dark = |column: usize, row: usize| {
+        let rows = row.saturating_sub(DARK_CELLS)..(row + DARK_CELLS + 1).min(rows);
+        let mut columns = column.saturating_sub(DARK_CELLS)..column + DARK_CELLS + 1;
+        columns.any(|column| rows.clone().any(|row| grid.is_dark(column, row)))
+    };
     let areal = |column, row| {
-        let seen = grid.areal(column, row, 0).filter(|_| !grid.is_dark(column, row));
+        let seen = grid.areal(column, row, 0).filter(|_| !near_dark(column, row));
         seen.map_or(f32::NAN, |areal| areal as f32)
     };
     let values = (from..to)

@@ -232,7 +232,10 @@ mod tests {
             let beam = Beam::of(endpoint).unwrap();
             let steel = &beam.curves[Material::Iron as usize];
             let tenth_cm = (steel.mass(steel.log(80.0) - 10.0_f64.ln()) - 80.0) / 7.86;
-            assert!((0.75 * broad_cm..broad_cm).contains(&tenth_cm), "{endpoint}: {tenth_cm}");
+            assert!(
+                (0.75 * broad_cm..broad_cm).contains(&tenth_cm),
+                "{endpoint}: {tenth_cm}"
+            );
         }
     }
 

@@ -23,6 +23,8 @@ const COLUMN_MIN: f64 = 1.0;
 const END_MM: f64 = 120.0;
 /// The most that can stand in the way: a container full of steel, g/cm².
 const SOLID: f64 = 235.0 * 7.86;
+/// Below this there are no goods, g/cm².
+const GOODS_MIN: f64 = 5.0;
 /// Goods thinner than this say nothing about what they are made of, g/cm².
 const MATERIAL_MIN: f64 = 20.0;
 
@@ -44,6 +46,8 @@ pub(super) struct Load {
     pub(super) hidden_kg_max: f64,
     /// Areal mass of the walls as cellulose, g/cm².
     pub(super) walls: f64,
+    /// Median areal mass of the goods where there are any, as cellulose without the walls, g/cm².
+    pub(super) typical: f64,
 }
 
 /// Inner length by the first sign of an ISO 6346 size code, millimetres (ISO 668: 20, 40, 45 and 48 feet).
@@ -99,6 +103,7 @@ impl Load {
         };
         let walls_as_goods = as_goods(walls);
         let (mut goods_g, mut area, mut dark, mut seen_columns) = (0.0, 0.0, 0.0, 0_usize);
+        let mut laden = Vec::new();
         for column in from..to {
             let mut seen = false;
             for row in 0..rows {
@@ -106,6 +111,7 @@ impl Load {
                     continue;
                 };
                 let cell = grid.area_cm2(column, row);
+                laden.extend(Some(areal - walls).filter(|goods| *goods > GOODS_MIN));
                 goods_g += (as_goods(areal) - walls_as_goods) * cell;
                 area += cell;
                 dark += if grid.is_dark(column, row) { cell } else { 0.0 };
@@ -133,8 +139,18 @@ impl Load {
             sigma_kg: (declared.relative_sigma() * goods_kg).hypot(walls_sigma * area / 1_000.0),
             hidden_kg_max: dark * SOLID / 1_000.0,
             walls,
+            typical: median(&mut laden),
         })
     }
+}
+
+/// The median; 0 of nothing.
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        return 0.0;
+    }
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// What the goods are taken to be made of: as declared, else as two energies of the beam say, else cellulose.

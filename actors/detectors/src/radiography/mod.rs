@@ -136,13 +136,16 @@ impl RadiographyInterpreter {
                 if self.passed {
                     self.note_quality(grid, load, &mut findings);
                 }
-                let anomalies = anomaly::find(grid, load);
-                let mut mass_findings = Vec::new();
-                note_anomalies(&anomalies, declared.order, &mut findings);
-                for family in weigh::FAMILIES {
-                    let own = weigh::by_anomalies(family, &anomalies, declared.order, load);
-                    take(&mut log_ratios, family, own);
+                // With so little that got through, what is left to compare is edges.
+                if load.dark_share <= DARK_MAX {
+                    let anomalies = anomaly::find(grid, load);
+                    note_anomalies(&anomalies, declared.order, &mut findings);
+                    for family in weigh::families(declared.order) {
+                        let own = weigh::by_anomalies(*family, &anomalies, declared.order, load);
+                        take(&mut log_ratios, *family, own);
+                    }
                 }
+                let mut mass_findings = Vec::new();
                 if let Some(mass) = weigh_mass(grid, load, manifest, &mut mass_findings) {
                     take(&mut log_ratios, ThreatFamily::Undeclared, mass);
                 }

@@ -58,9 +58,12 @@ impl Expectation {
     }
 }
 
+/// No hidden block of organic matter is thicker than this, g/cm²: 80 cm of powder.
+const ORGANIC_MAX: f64 = 80.0;
+
 /// What an anomaly could be.
 impl Anomaly {
-    /// Metal: much mass on a small area.
+    /// Much mass on a small area: metal, or a thick block of something lighter, which one energy cannot tell apart.
     pub(super) fn is_dense(&self) -> bool {
         self.contrast() >= 30.0 && self.area_cm2 <= 6_000.0
     }
@@ -78,34 +81,56 @@ impl Anomaly {
         self.around + self.contrast() < 0.2 * self.around
     }
 
-    fn fits(&self, family: ThreatFamily, order: Order) -> bool {
+    /// One more layer of the goods on a stack, or a stack that is a little higher than those beside it: nothing is around
+    /// it, and it is as much as the goods are elsewhere, or thin.
+    fn is_layer(&self, typical: f64) -> bool {
+        let contrast = self.contrast();
+        let like_goods = (0.5 * typical..1.25 * typical).contains(&contrast) || self.bounds_mm[3] < 150.0;
+        contrast > 0.0 && self.around < 0.2 * contrast && like_goods
+    }
+
+    fn fits(&self, family: ThreatFamily, order: Order, typical: f64) -> bool {
+        if family == ThreatFamily::People {
+            return self.is_body();
+        }
+        if order != Order::Empty && self.is_layer(typical) {
+            return false;
+        }
         // Stacks differ in height; only in even goods is something lighter odd.
         if self.excess_kg < 0.0 && (order != Order::Homogeneous || self.is_space()) {
             return false;
         }
         match family {
             ThreatFamily::Weapons => self.is_dense(),
-            ThreatFamily::People => self.is_body(),
             // A block of organic matter, or goods that were taken out to make room for something lighter.
-            ThreatFamily::Narcotics | ThreatFamily::Explosives => !self.is_dense(),
-            ThreatFamily::Nuclear | ThreatFamily::Undeclared => false,
+            ThreatFamily::Narcotics | ThreatFamily::Explosives => self.contrast() < ORGANIC_MAX,
+            // In a container without goods, anything is.
+            ThreatFamily::Undeclared => order == Order::Empty,
+            ThreatFamily::People | ThreatFamily::Nuclear => false,
         }
     }
 }
 
 /// Families about which anomalies say something.
-pub(super) const FAMILIES: [ThreatFamily; 4] = [
-    ThreatFamily::Narcotics,
-    ThreatFamily::Explosives,
-    ThreatFamily::Weapons,
-    ThreatFamily::People,
-];
+pub(super) fn families(order: Order) -> &'static [ThreatFamily] {
+    const ALL: [ThreatFamily; 5] = [
+        ThreatFamily::Narcotics,
+        ThreatFamily::Explosives,
+        ThreatFamily::Weapons,
+        ThreatFamily::People,
+        ThreatFamily::Undeclared,
+    ];
+    match order {
+        Order::Empty => &ALL,
+        Order::Homogeneous | Order::Packed | Order::Mixed => &ALL[..4],
+    }
+}
 
-/// Natural-log likelihood ratio for one of [`FAMILIES`].
+/// Natural-log likelihood ratio for one of [`families`].
 pub(super) fn by_anomalies(family: ThreatFamily, anomalies: &[Anomaly], order: Order, load: &Load) -> f64 {
     let largest = anomalies
         .iter()
-        .filter(|anomaly| anomaly.fits(family, order))
+        .filter(|anomaly| anomaly.fits(family, order, load.typical))
         .map(|anomaly| anomaly.excess_kg.abs())
         .reduce(f64::max);
     Expectation::of(order).log_ratio(largest, load.coverage * (1.0 - load.dark_share))
