@@ -157,7 +157,7 @@ impl RadiographyInterpreter {
             }
             None => Ability::Shielded,
         };
-        if load.is_none() && !self.reports.is_empty() {
+        if self.passed && load.is_none() && !self.reports.is_empty() {
             findings.push(Finding::new(
                 FindingCode::ImageUnusable,
                 "image",
