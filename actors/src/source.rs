@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use portcullis_detectors::nqr::NqrInterpreter;
 use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
-use portcullis_detectors::{Interpretation, magnetometer, nqr, ocr, radiation, weighbridge};
+use portcullis_detectors::radiography::RadiographyInterpreter;
+use portcullis_detectors::trace::TraceInterpreter;
+use portcullis_detectors::{Interpretation, magnetometer, nqr, ocr, radiation, radiography, trace, weighbridge};
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{
@@ -110,7 +112,9 @@ enum Interpreter {
     Nqr(NqrInterpreter),
     /// One profile a pass.
     Magnetometer,
-    /// There is no interpreter for this modality yet: no evidence comes, and the policy sees that.
+    Radiography(Box<RadiographyInterpreter>),
+    Trace(Box<TraceInterpreter>),
+    /// No device measures a manifest: no evidence comes, and the policy sees that.
     None,
 }
 
@@ -156,7 +160,9 @@ impl Source {
             },
             Modality::Nqr => Interpreter::Nqr(NqrInterpreter::new()),
             Modality::Magnetometer => Interpreter::Magnetometer,
-            _ => Interpreter::None,
+            Modality::Radiography => Interpreter::Radiography(Box::default()),
+            Modality::Trace => Interpreter::Trace(Box::default()),
+            Modality::Manifest => Interpreter::None,
         };
         let mut source = Self {
             modality,
@@ -222,7 +228,7 @@ impl Source {
         self.doubted = true;
     }
 
-    /// Takes a background or a document. What comes before the first sample counts for this pass.
+    /// Takes a background, a blank or a document. What comes before the first sample counts for this pass.
     pub(crate) fn take_prelude(&mut self, reading: Authentic) {
         match &reading.reading.content {
             ReadingContent::RadiationBackground(sample) => {
@@ -231,6 +237,11 @@ impl Source {
                 } = &mut self.interpreter
                 {
                     during.push(sample.clone());
+                }
+            }
+            ReadingContent::IonMobility(blank) => {
+                if let Interpreter::Trace(interpreter) = &mut self.interpreter {
+                    interpreter.push(blank);
                 }
             }
             ReadingContent::SourceDocument(document) => {
@@ -293,6 +304,18 @@ impl Source {
             (Interpreter::Magnetometer, ReadingContent::MagneticProfile(profile)) => {
                 Some(magnetometer::interpret(profile, declared.manifest))
             }
+            (Interpreter::Radiography(interpreter), ReadingContent::ImageStrip(strip)) => {
+                let worth = interpreter.push_strip(strip);
+                worth.then(|| interpreter.interpret(declared.manifest))
+            }
+            (Interpreter::Radiography(interpreter), ReadingContent::ThreatReport(report)) => {
+                interpreter.push_report(report);
+                Some(interpreter.interpret(declared.manifest))
+            }
+            (Interpreter::Trace(interpreter), ReadingContent::IonMobility(analysis)) => {
+                interpreter.push(analysis);
+                Some(interpreter.interpret())
+            }
             _ => None,
         };
         self.keep(reading);
@@ -302,19 +325,27 @@ impl Source {
     }
 
     /// The sensor has nothing more to say about this pass.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn end(&mut self, declared: Declared<'_>) {
         self.ended = true;
-        if let Interpreter::Radiation {
-            running: Some(interpreter),
-            ..
-        } = &mut self.interpreter
-        {
-            let progress = interpreter.finish();
-            let known = Interpretation {
-                weights: progress.weights,
-                ability: progress.ability,
-                findings: interpreter.findings(),
-            };
+        let known = match &mut self.interpreter {
+            Interpreter::Radiation {
+                running: Some(interpreter),
+                ..
+            } => {
+                let progress = interpreter.finish();
+                Some(Interpretation {
+                    weights: progress.weights,
+                    ability: progress.ability,
+                    findings: interpreter.findings(),
+                })
+            }
+            Interpreter::Radiography(interpreter) if !self.steps.is_empty() => {
+                interpreter.finish();
+                Some(interpreter.interpret(declared.manifest))
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
             self.learn(self.last_sample, known);
         } else if let Some(last) = self.steps.last().filter(|_| self.doubted) {
             // What came before the doubt was learned with a clear view; the whole has none.
@@ -395,6 +426,8 @@ impl Source {
                 Modality::Weighbridge => weighbridge::VERSION,
                 Modality::Nqr => nqr::VERSION,
                 Modality::Magnetometer => magnetometer::VERSION,
+                Modality::Radiography => radiography::VERSION,
+                Modality::Trace => trace::VERSION,
                 _ => ocr::VERSION,
             }
             .to_owned(),
@@ -406,240 +439,4 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use portcullis_domain::id::InspectionNo;
-    use portcullis_domain::reading::{
-        Candidate, DetectorCounts, Iq, MagneticProfile, NqrWaveform, RadiationKind, ReadingHeader,
-    };
-
-    use super::*;
-
-    fn portal(counts: u64) -> RadiationSample {
-        RadiationSample {
-            real_time_us: 250_000,
-            detectors: vec![DetectorCounts {
-                name: "gamma".to_owned(),
-                kind: RadiationKind::Gamma,
-                live_time_us: 250_000,
-                counts,
-                spectrum: None,
-            }],
-        }
-    }
-
-    fn reading(sequence: u64, sample: u32, content: ReadingContent) -> Authentic {
-        let header = ReadingHeader {
-            device: DeviceId::new("rpm-1").unwrap(),
-            boot: 1,
-            sequence,
-            captured_at: Timestamp(1_000 + sequence),
-            inspection: Some(InspectionNo(9)),
-            equipment: None,
-            sample: SampleNo(sample),
-        };
-        Authentic {
-            signed: SignedReading {
-                body: sequence.to_be_bytes().to_vec(),
-                signature: Vec::new(),
-            },
-            reading: Reading { header, content },
-        }
-    }
-
-    fn pass(prelude: &mut Prelude, samples: u32) -> Evidence {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        let mut source = Source::new(DeviceId::new("rpm-1").unwrap(), 1, Modality::Radiation, 1, prelude);
-        for sample in 1..=samples {
-            let content = ReadingContent::Radiation(portal(500 + u64::from(sample % 7)));
-            source.take_sample(reading(100 + u64::from(sample), sample, content), declared, prelude);
-        }
-        source.evidence().unwrap()
-    }
-
-    #[test]
-    fn the_background_before_the_pass_counts_and_is_kept_for_a_pass_that_brings_none() {
-        let mut prelude = Prelude::default();
-        prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(500))));
-        let first = pass(&mut prelude, 20);
-        assert_eq!(first.readings.as_ref().unwrap().first, 1);
-        let second = pass(&mut prelude, 20);
-        assert_eq!(second.readings.as_ref().unwrap().first, 101);
-        assert_eq!(first.steps, second.steps);
-        let codes: Vec<_> = second.findings.iter().map(|noted| noted.finding.code).collect();
-        assert!(!codes.contains(&FindingCode::BackgroundFromPass), "{codes:?}");
-    }
-
-    #[test]
-    fn what_an_earlier_pass_left_behind_does_not_matter_to_one_with_its_own_background() {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        let steps = |left_behind: Option<u64>| {
-            let mut prelude = Prelude::default();
-            if let Some(counts) = left_behind {
-                prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(counts))));
-            }
-            let id = DeviceId::new("rpm-1").unwrap();
-            let mut source = Source::new(id, 1, Modality::Radiation, 1, &mut prelude);
-            source.take_prelude(reading(2, 0, ReadingContent::RadiationBackground(portal(500))));
-            for sample in 1..=10 {
-                let content = ReadingContent::Radiation(portal(520));
-                source.take_sample(reading(2 + u64::from(sample), sample, content), declared, &mut prelude);
-            }
-            source.evidence().unwrap().steps
-        };
-        assert_eq!(steps(None), steps(Some(900)));
-    }
-
-    #[test]
-    fn a_trajectory_never_has_more_steps_than_the_ledger_takes() {
-        let evidence = pass(&mut Prelude::default(), 600);
-        assert!(evidence.steps.len() <= STEPS_MAX);
-        evidence.check().unwrap();
-    }
-
-    #[test]
-    fn missing_samples_degrade_the_view_from_there_on() {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        let mut prelude = Prelude::default();
-        prelude.push(reading(1, 0, ReadingContent::RadiationBackground(portal(500))));
-        let mut source = Source::new(DeviceId::new("rpm-1").unwrap(), 1, Modality::Radiation, 1, &mut prelude);
-        for sample in [1, 2, 3, 7, 8] {
-            let content = ReadingContent::Radiation(portal(500));
-            source.take_sample(reading(u64::from(sample) + 1, sample, content), declared, &mut prelude);
-        }
-        source.end();
-        let evidence = source.evidence().unwrap();
-        assert_eq!(evidence.at(SampleNo(8)).unwrap().ability, Ability::Degraded);
-        assert!(
-            evidence
-                .findings
-                .iter()
-                .any(|noted| { noted.sample == SampleNo(7) && noted.finding.code == FindingCode::SampleGap })
-        );
-    }
-
-    #[test]
-    fn a_doubt_that_comes_after_the_only_reading_degrades_the_view_in_the_end() {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        let candidates = vec![Candidate {
-            text: "CBHU6192031".to_owned(),
-            confidence_permille: 990,
-        }];
-        let mut prelude = Prelude::default();
-        let mut source = Source::new(DeviceId::new("ocr-1").unwrap(), 1, Modality::Ocr, 1, &mut prelude);
-        let content = ReadingContent::Recognition(Recognition { candidates });
-        source.take_sample(reading(1, 1, content), declared, &mut prelude);
-        assert_eq!(source.knowledge().0, Ability::Clear);
-        source.doubt(Finding::new(FindingCode::ReadingRefused, "SIGNATURE_INVALID", "forged"));
-        source.end();
-        assert_eq!(source.knowledge().0, Ability::Degraded);
-        source.evidence().unwrap().check().unwrap();
-    }
-
-    #[test]
-    fn readings_before_a_pass_are_bounded_in_bytes_and_the_oldest_give_way() {
-        let mut prelude = Prelude::default();
-        for sequence in 1..=9 {
-            let mut large = reading(sequence, 0, ReadingContent::RadiationBackground(portal(500)));
-            large.signed.body = vec![0; 1 << 20];
-            prelude.push(large);
-        }
-        let left: Vec<_> = prelude.new.iter().map(|one| one.reading.header.sequence).collect();
-        assert_eq!(left, [7, 8, 9]);
-        prelude.forget_used(DeviceMark { boot: 1, sequence: 8 });
-        assert_eq!(prelude.new.len(), 1);
-        assert!(prelude.bytes < (1 << 20) + 16);
-    }
-
-    #[test]
-    fn several_looks_at_the_number_are_taken_together() {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        let mut prelude = Prelude::default();
-        let mut source = Source::new(DeviceId::new("ocr-1").unwrap(), 1, Modality::Ocr, 1, &mut prelude);
-        for (sample, text) in [(1, "CBHU6??????"), (2, "CBHU6192031")] {
-            let candidates = vec![Candidate {
-                text: text.to_owned(),
-                confidence_permille: 900,
-            }];
-            let content = ReadingContent::Recognition(Recognition { candidates });
-            source.take_sample(reading(u64::from(sample), sample, content), declared, &mut prelude);
-        }
-        let evidence = source.evidence().unwrap();
-        assert_eq!(evidence.total().unwrap().ability, Ability::Clear);
-    }
-
-    #[test]
-    fn readings_of_quantum_sensors_become_evidence_under_their_interpreters_names() {
-        let (manifest, equipment) = (Manifest::default(), EquipmentId::new("CBHU6192031").unwrap());
-        let declared = Declared {
-            manifest: &manifest,
-            equipment: &equipment,
-        };
-        // Metal takes the quality of the coil: nothing can be seen, and that is what the evidence says.
-        let waveform = NqrWaveform {
-            carrier_hz: 3_410_000,
-            sample_rate_hz: 100_000,
-            femtovolts_per_count: 250,
-            echoes: 16,
-            echo_spacing_us: 500,
-            window_start_us: 100,
-            goods_temperature_mk: None,
-            quality_factor: 10,
-            quality_factor_empty: 100,
-            picovolts_per_mole: 50,
-            echo_train: vec![Iq { i: 1, q: 2 }; 16 * 32],
-            reference: Vec::new(),
-        };
-        let evidence_of = |modality, content| {
-            let mut prelude = Prelude::default();
-            let id = DeviceId::new("quantum-1").unwrap();
-            let mut source = Source::new(id, 1, modality, 1, &mut prelude);
-            source.take_sample(reading(1, 1, content), declared, &mut prelude);
-            source.evidence().unwrap()
-        };
-        let resonance = evidence_of(Modality::Nqr, ReadingContent::Nqr(waveform));
-        resonance.check().unwrap();
-        assert_eq!(
-            (resonance.modality, resonance.interpreter.as_str()),
-            (Modality::Nqr, nqr::VERSION)
-        );
-        assert_eq!(resonance.total().unwrap().ability, Ability::Shielded);
-        assert_eq!(resonance.findings[0].finding.code, FindingCode::NqrMetalLoad);
-        let empty = ReadingContent::MagneticProfile(MagneticProfile::default());
-        let magnetic = evidence_of(Modality::Magnetometer, empty);
-        magnetic.check().unwrap();
-        assert_eq!(magnetic.interpreter, magnetometer::VERSION);
-        assert_eq!(magnetic.findings[0].finding.code, FindingCode::MagneticUnusable);
-    }
-
-    #[test]
-    fn a_sensor_that_saw_nothing_has_no_evidence() {
-        let source = Source::new(
-            DeviceId::new("x").unwrap(),
-            1,
-            Modality::Ocr,
-            1,
-            &mut Prelude::default(),
-        );
-        assert_eq!(source.evidence(), None);
-    }
-}
+mod tests;

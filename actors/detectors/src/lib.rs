@@ -7,6 +7,8 @@
 //! - [`xml`]: a hardened, lenient reader that the two formats below share
 //! - [`n42`]: ANSI N42.42 radiation records, both editions
 //! - [`radiation`]: gamma and neutron counts, sample by sample; nuclides from spectra, second by second
+//! - [`radiography`]: transmission images, strip by strip: mass, anomalies, and a vendor's threat reports
+//! - [`trace`]: ion mobility spectra of swabs, and the alarms of their instruments
 //! - [`weighbridge`]: measured against declared mass
 //! - [`nqr`]: echoes of nuclear quadrupole resonance, for explosives
 //! - [`magnetometer`]: magnetic objects in a passing container, against what is declared
@@ -15,8 +17,7 @@
 //! - [`manifest`]: the first weighing of a manifest, by rules
 //! - [`risk`]: a declared goods item, by a model learned from past outcomes
 //!
-//! Radiography and trace detection come with their own readers, one module each. Until then the policy sees no such
-//! evidence, which is not the same as evidence of nothing.
+//! Without readings of a modality the policy sees no such evidence, which is not the same as evidence of nothing.
 
 mod country;
 pub mod declaration;
@@ -27,7 +28,9 @@ pub mod n42;
 pub mod nqr;
 pub mod ocr;
 pub mod radiation;
+pub mod radiography;
 pub mod risk;
+pub mod trace;
 pub mod weighbridge;
 pub mod xml;
 

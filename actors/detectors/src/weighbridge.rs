@@ -170,7 +170,9 @@ fn sigma_kg(weighing: &Weighing) -> f64 {
         .map_or(share * weighing.gross_mass_kg as f64, f64::from)
 }
 
-fn log_likelihood_ratio(excess: f64, declared_kg: f64, sigma: f64) -> f64 {
+/// Natural-log likelihood ratio of goods that differ from the declared mass by this much, for undeclared goods; kilograms.
+/// Whatever measures the mass of a load can use it with its own deviation.
+pub(crate) fn log_likelihood_ratio(excess: f64, declared_kg: f64, sigma: f64) -> f64 {
     /// Paper errors put the mass anywhere up to this.
     const ANYWHERE_KG: f64 = 40_000.0;
     const STEPS: u32 = 24;

@@ -119,6 +119,25 @@ finding_codes! {
     172 MagneticBlind "MAGNETIC_BLIND" "The magnetic profile is too noisy to show what is looked for.",
     173 MagneticDipole "MAGNETIC_DIPOLE" "A magnetic object was found that the declared goods do not explain.",
     174 MagneticExplained "MAGNETIC_EXPLAINED" "A magnetic object was found that the declared goods explain.",
+    // About transmission images.
+    200 ColumnsMissing "COLUMNS_MISSING" "Columns of the image are missing or came twice.",
+    201 ColumnsDisordered "COLUMNS_DISORDERED" "Strips of the image came out of order.",
+    202 ImageUnusable "IMAGE_UNUSABLE" "A strip of the image could not be used.",
+    203 NotPenetrated "NOT_PENETRATED" "The beam did not get through parts of the container.",
+    204 DensityAnomaly "DENSITY_ANOMALY" "Something in the image is denser or lighter than what is around it.",
+    205 BeamUnsteady "BEAM_UNSTEADY" "The beam changed during the pass more than can be corrected.",
+    206 OutlineUnknown "OUTLINE_UNKNOWN" "The scanner does not say which rows show the container.",
+    207 RecognitionAlarm "RECOGNITION_ALARM" "A vendor's recognition reports a threat in the image.",
+    208 RecognitionIncomplete "RECOGNITION_INCOMPLETE" "A vendor's recognition broke off, or could not look at all of the image.",
+    209 LoadInEmpty "LOAD_IN_EMPTY" "The image shows a load in a container that is declared empty.",
+    // About trace detection.
+    220 CalibrantMissing "CALIBRANT_MISSING" "The ion that drift times are compared with was not found.",
+    221 BlankMissing "BLANK_MISSING" "No blank was analysed before the swab.",
+    222 BlankContaminated "BLANK_CONTAMINATED" "The blank shows a substance, so the instrument is not clean.",
+    223 SpectrumSaturated "SPECTRUM_SATURATED" "Ion currents reached the limit of the instrument.",
+    224 SubstanceFound "SUBSTANCE_FOUND" "The drift time of a peak is that of a known substance.",
+    225 TraceUnusable "TRACE_UNUSABLE" "An analysis of a swab could not be used.",
+    226 TraceAlarm "TRACE_ALARM" "The trace detector raised an alarm of its own.",
 }
 
 impl fmt::Display for FindingCode {

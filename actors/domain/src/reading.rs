@@ -3,11 +3,23 @@
 //! Readings are not replicated state; they are kept by digest and become evidence, where floats end. So calibration
 //! coefficients may be floats here.
 
+mod image;
+mod trace;
+
 use crate::codec::canonical;
 use crate::equipment::EquipmentId;
 use crate::evidence::Modality;
 use crate::finding::Finding;
 use crate::id::{DeviceId, Digest, InspectionNo, SampleNo, Timestamp};
+
+pub use image::{
+    AbilityAssessment, AlarmDecision, BoundingBox, EnergyImage, ImageStrip, References, RowRange, STRIP_ENERGIES_MAX,
+    STRIP_ROWS_MAX, STRIP_SAMPLES_MAX, THREAT_OBJECTS_MAX, TRANSMISSION_FULL, ThreatCategory, ThreatFlag, ThreatObject,
+    ThreatReport,
+};
+pub use trace::{
+    Calibrant, DRIFT_POINTS_MAX, DriftSpectrum, IonMobility, Polarity, SwabPurpose, TRACE_ALARMS_MAX, TraceAlarm,
+};
 
 /// What is hashed in front of a reading's body before signing, so that a signature means nothing elsewhere.
 pub const SIGNING_CONTEXT: &[u8] = b"portcullis.reading.v1\0";
@@ -78,6 +90,12 @@ pub enum ReadingContent {
     Nqr(NqrWaveform),
     /// The magnetic field beside a passing container.
     MagneticProfile(MagneticProfile),
+    /// Columns of a transmission image.
+    ImageStrip(ImageStrip),
+    /// What a vendor's recognition found in the image.
+    ThreatReport(ThreatReport),
+    /// An analysis of a swab.
+    IonMobility(IonMobility),
 }
 
 impl ReadingContent {
@@ -90,6 +108,23 @@ impl ReadingContent {
             Self::Nqr(_) => Some(Modality::Nqr),
             Self::MagneticProfile(_) => Some(Modality::Magnetometer),
             Self::SourceDocument(_) => None,
+            Self::ImageStrip(_) | Self::ThreatReport(_) => Some(Modality::Radiography),
+            Self::IonMobility(_) => Some(Modality::Trace),
+        }
+    }
+
+    /// Whether it belongs in front of a pass: a background, a blank, a document.
+    pub fn precedes_pass(&self) -> bool {
+        match self {
+            Self::RadiationBackground(_) | Self::SourceDocument(_) => true,
+            Self::IonMobility(analysis) => analysis.purpose == SwabPurpose::Blank,
+            Self::Radiation(_)
+            | Self::Weighing(_)
+            | Self::Recognition(_)
+            | Self::Nqr(_)
+            | Self::MagneticProfile(_)
+            | Self::ImageStrip(_)
+            | Self::ThreatReport(_) => false,
         }
     }
 }

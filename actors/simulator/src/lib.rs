@@ -4,9 +4,9 @@
 //! process or on another day, and is the same port.
 //!
 //! - [`plan`]: [`PortPlan`] lists the [`Visit`]s: trucks, containers, declarations and the truth about them.
-//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge, number camera, resonance station and
-//!   magnetometer arch. They are the simulator's own, so that interpreting is never tested on itself. The last two are not
-//!   on the lanes of a plan.
+//! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge, number camera, X-ray portal, trace detector,
+//!   resonance station and magnetometer arch. They are the simulator's own, so that interpreting is never tested on itself.
+//!   The last four are not on the lanes of a plan.
 //! - [`pass`]: [`ReadingSource`] lists the readings of one device for one pass, in order.
 //! - [`assessment`]: [`Assessment`] compares decisions with the truth.
 //!
@@ -15,7 +15,7 @@
 //! of calls. A container that is scanned again, elsewhere, after a fault, reads the same.
 //!
 //! # What is left out
-//! Portals count without resolving energy: [`spectrum`](portcullis_domain::reading::DetectorCounts::spectrum) is always
+//! No lane has an X-ray portal or a trace detector yet: ask [`Sensors`] for what they would read. Portals count without resolving energy: [`spectrum`](portcullis_domain::reading::DetectorCounts::spectrum) is always
 //! absent. No sample of a pass is ever lost; what a radio or a cable does to readings is for whoever sends them.
 
 pub mod arrivals;

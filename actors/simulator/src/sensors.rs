@@ -5,14 +5,18 @@
 mod magnetometer;
 mod nqr;
 mod radiation;
+mod radiography;
 mod recognition;
+mod trace;
 mod weighing;
 
 pub use nqr::{Access, CARRIERS};
 pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
 
 use portcullis_domain::id::SampleNo;
-use portcullis_domain::reading::{MagneticProfile, NqrWaveform, RadiationSample, Recognition, Weighing};
+use portcullis_domain::reading::{
+    ImageStrip, IonMobility, MagneticProfile, NqrWaveform, RadiationSample, Recognition, SwabPurpose, Weighing,
+};
 
 use crate::plan::Visit;
 
@@ -45,9 +49,29 @@ impl Sensors {
             .then(|| radiation::sample(self.seed, visit, sample))
     }
 
+    /// The columns of the X-ray image that pass the beam in one second. None while no part of the box, or of the air around
+    /// it, is before the beam. No lane of the simulated port has this device yet.
+    pub fn radiography(&self, visit: &Visit, sample: SampleNo) -> Option<ImageStrip> {
+        (1..=visit.truck.pass_samples)
+            .contains(&sample.0)
+            .then(|| radiography::strip(self.seed, visit, sample))
+            .flatten()
+    }
+
     /// The weighing in motion.
     pub fn weighing(&self, visit: &Visit) -> Weighing {
         weighing::weigh(self.seed, visit)
+    }
+
+    /// A swab of the container: positive ions as sample 1, negative ones as sample 2, none else. No lane of the simulated
+    /// port has this device yet.
+    pub fn trace(&self, visit: &Visit, sample: SampleNo) -> Option<IonMobility> {
+        trace::analysis(self.seed, visit, sample, SwabPurpose::Sample)
+    }
+
+    /// The blank that was analysed before the swab of the same number.
+    pub fn trace_blank(&self, visit: &Visit, sample: SampleNo) -> Option<IonMobility> {
+        trace::analysis(self.seed, visit, sample, SwabPurpose::Blank)
     }
 
     /// What the camera made of the painted number.

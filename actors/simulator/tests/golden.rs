@@ -49,8 +49,13 @@ fn put_content(out: &mut Vec<u8>, content: &ReadingContent) {
                 put(out, u64::from(candidate.confidence_permille));
             }
         }
-        ReadingContent::SourceDocument(_) | ReadingContent::Nqr(_) | ReadingContent::MagneticProfile(_) => {
-            unreachable!("no lane of the simulator sends these")
+        ReadingContent::SourceDocument(_)
+        | ReadingContent::Nqr(_)
+        | ReadingContent::MagneticProfile(_)
+        | ReadingContent::ImageStrip(_)
+        | ReadingContent::ThreatReport(_)
+        | ReadingContent::IonMobility(_) => {
+            unreachable!("no device of a simulated lane sends it")
         }
     }
 }

@@ -8,7 +8,6 @@ use portcullis_domain::lane::DeviceKind;
 use portcullis_domain::ledger::DeviceMark;
 use portcullis_domain::message::{Feature, Message, ToDevice};
 use portcullis_domain::placement::{ActorKey, shard_of};
-use portcullis_domain::reading::ReadingContent;
 
 use super::Lane;
 use crate::pass::Phase;
@@ -73,11 +72,7 @@ impl Lane {
                 source.doubt(Finding::new(FindingCode::ReadingGap, "sequence", detail)),
             );
         }
-        let before_samples = matches!(
-            content,
-            ReadingContent::RadiationBackground(_) | ReadingContent::SourceDocument(_)
-        );
-        if before_samples {
+        if content.precedes_pass() {
             self.take_prelude(id, reading);
         } else {
             self.take_sample(id, reading);

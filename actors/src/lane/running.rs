@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::{Lane, LaneMessage, LaneTicket};
 use crate::pass::{Pass, Phase};
-use crate::source::Source;
+use crate::source::{Declared, Source};
 
 const KEEP_AGAIN: Duration = Duration::from_millis(200);
 /// Readings that cannot be kept for so long (real time) break the pass off: the lane is worth more than this pass.
@@ -175,8 +175,13 @@ impl Lane {
             return;
         }
         let sources = u32::try_from(pass.sources.len()).unwrap_or(u32::MAX);
+        let case = Arc::clone(&pass.case);
+        let declared = Declared {
+            manifest: &case.manifest,
+            equipment: &case.equipment,
+        };
         match pass.sources.get_mut(id) {
-            Some(source) if !source.ended => source.end(),
+            Some(source) if !source.ended => source.end(declared),
             _ => return,
         }
         let complete = pass.is_complete();

@@ -1,6 +1,8 @@
 //! Readings: the bytes that a device signs, read and written.
 
+mod image;
 mod quantum;
+mod trace;
 
 use portcullis_domain::id::{InspectionNo, SampleNo, Timestamp};
 use portcullis_domain::manifest::FINDINGS_MAX;
@@ -25,6 +27,7 @@ const COEFFICIENTS_MAX: usize = 16;
 const NAME_MAX: usize = 64;
 const AXLES_MAX: usize = 32;
 const CANDIDATES_MAX: usize = 16;
+const MILLION: u32 = 1_000_000;
 
 /// Reads the body of a signed reading.
 ///
@@ -87,6 +90,9 @@ pub fn encode_reading(reading: &Reading) -> Vec<u8> {
         }),
         ReadingContent::Nqr(waveform) => Content::Nqr(quantum::encode_nqr(waveform)),
         ReadingContent::MagneticProfile(profile) => Content::MagneticProfile(quantum::encode_profile(profile)),
+        ReadingContent::ImageStrip(strip) => Content::ImageStrip(image::encode_strip(strip)),
+        ReadingContent::ThreatReport(report) => Content::ThreatReport(image::encode_report(report)),
+        ReadingContent::IonMobility(analysis) => Content::IonMobility(trace::encode_analysis(analysis)),
     };
     pb::ReadingBody {
         device: header.device.to_string(),
@@ -162,7 +168,22 @@ fn decode_content(content: pb::reading_body::Content) -> Result<ReadingContent, 
         Content::MagneticProfile(profile) => {
             ReadingContent::MagneticProfile(quantum::decode_profile(profile).within("magnetic_profile")?)
         }
+        Content::ImageStrip(strip) => ReadingContent::ImageStrip(image::decode_strip(strip).within("image_strip")?),
+        Content::ThreatReport(report) => {
+            ReadingContent::ThreatReport(image::decode_report(report).within("threat_report")?)
+        }
+        Content::IonMobility(analysis) => {
+            ReadingContent::IonMobility(trace::decode_analysis(analysis).within("ion_mobility")?)
+        }
     })
+}
+
+/// A number up to a limit.
+fn at_most(field: &str, value: u32, max: u32) -> Result<u32, InvalidField> {
+    if value > max {
+        return Err(InvalidField::new(field, format!("{value} is above {max}")));
+    }
+    Ok(value)
 }
 
 fn decode_candidate(candidate: pb::recognition::Candidate) -> Result<Candidate, InvalidField> {
@@ -365,6 +386,110 @@ mod tests {
             decode_reading(&vec![0; READING_BODY_MAX + 1]).unwrap_err().field,
             "body"
         );
+    }
+
+    /// What is refused of the sample reading with this position once its content is spoiled.
+    fn refused_content(which: usize, spoil: impl FnOnce(&mut pb::reading_body::Content)) -> String {
+        let mut body = pb::ReadingBody::decode(encode_reading(&samples::readings()[which]).as_slice()).unwrap();
+        spoil(body.content.as_mut().unwrap());
+        decode_reading(&body.encode_to_vec()).unwrap_err().field
+    }
+
+    #[test]
+    fn each_bad_field_of_an_image_strip_is_named_by_its_path() {
+        let refused = |spoil: fn(&mut pb::ImageStrip)| {
+            refused_content(5, |content| match content {
+                pb::reading_body::Content::ImageStrip(strip) => spoil(strip),
+                other => panic!("the sample is a strip, not {other:?}"),
+            })
+        };
+        assert_eq!(refused(|strip| strip.width = 0), "image_strip.width");
+        assert_eq!(refused(|strip| strip.width = u32::MAX), "image_strip.width");
+        assert_eq!(refused(|strip| strip.height = 5_000), "image_strip.height");
+        assert_eq!(refused(|strip| strip.column_um = 0), "image_strip.column_um");
+        assert_eq!(refused(|strip| strip.row_um = 0), "image_strip.row_um");
+        assert_eq!(
+            refused(|strip| strip.first_column = u32::MAX),
+            "image_strip.first_column"
+        );
+        assert_eq!(refused(|strip| strip.energies.clear()), "image_strip.energies");
+        assert_eq!(
+            refused(|strip| strip.energies.push(strip.energies[0].clone())),
+            "image_strip.energies"
+        );
+        assert_eq!(
+            refused(|strip| strip.energies[1].pixels = vec![0; 11].into()),
+            "image_strip.energies[1].pixels"
+        );
+        assert_eq!(
+            refused(|strip| strip.energies[0].references.as_mut().unwrap().air = Vec::new().into()),
+            "image_strip.energies[0].references.air"
+        );
+        assert_eq!(
+            refused(|strip| strip.container_rows = Some(pb::RowRange { first: 1, end: 4 })),
+            "image_strip.container_rows.end"
+        );
+    }
+
+    #[test]
+    fn each_bad_field_of_report_and_analysis_is_named_by_its_path() {
+        let report = |spoil: fn(&mut pb::ThreatReport)| {
+            refused_content(6, |content| match content {
+                pb::reading_body::Content::ThreatReport(report) => spoil(report),
+                other => panic!("the sample is a report, not {other:?}"),
+            })
+        };
+        assert_eq!(report(|report| report.decision = 0), "threat_report.decision");
+        assert_eq!(
+            report(|report| report.objects[0].probability_ppm = Some(MILLION + 1)),
+            "threat_report.objects[0].probability_ppm"
+        );
+        assert_eq!(
+            report(|report| report.objects[0].ability = 0),
+            "threat_report.objects[0].ability"
+        );
+        let analysis = |spoil: fn(&mut pb::IonMobility)| {
+            refused_content(7, |content| match content {
+                pb::reading_body::Content::IonMobility(analysis) => spoil(analysis),
+                other => panic!("the sample is an analysis, not {other:?}"),
+            })
+        };
+        assert_eq!(analysis(|analysis| analysis.purpose = 0), "ion_mobility.purpose");
+        assert_eq!(
+            analysis(|analysis| analysis.spectrum.as_mut().unwrap().step_ns = 0),
+            "ion_mobility.spectrum.step_ns"
+        );
+        assert_eq!(
+            analysis(|analysis| {
+                analysis.spectrum.as_mut().unwrap().intensities =
+                    vec![0; portcullis_domain::reading::DRIFT_POINTS_MAX + 1];
+            }),
+            "ion_mobility.spectrum.intensities"
+        );
+        assert_eq!(
+            analysis(|analysis| analysis.alarms[0].false_alarm_ppm = Some(MILLION + 1)),
+            "ion_mobility.alarms[0].false_alarm_ppm"
+        );
+    }
+
+    #[test]
+    fn the_largest_strip_fits_into_a_reading() {
+        use portcullis_domain::reading::{EnergyImage, ImageStrip, STRIP_SAMPLES_MAX};
+        let mut reading = samples::readings()[5].clone();
+        let energy = EnergyImage {
+            endpoint_kev: 6_000,
+            references: None,
+            pixels: vec![u16::MAX; STRIP_SAMPLES_MAX],
+        };
+        reading.content = ReadingContent::ImageStrip(ImageStrip {
+            width: 500,
+            height: 1_000,
+            column_um: 5_000,
+            row_um: 5_000,
+            energies: vec![energy],
+            ..ImageStrip::default()
+        });
+        assert_eq!(decode_reading(&encode_reading(&reading)), Ok(reading));
     }
 
     proptest! {

@@ -19,8 +19,11 @@ use portcullis_domain::message::{Envelope, Feature, FromDevice, LaneLoad, Messag
 use portcullis_domain::placement::{ActorKey, Placement};
 use portcullis_domain::policy::{Policy, Tier};
 use portcullis_domain::reading::{
-    Candidate, DetectorCounts, Iq, MagneticProfile, MagneticSensor, NqrWaveform, RadiationKind, RadiationSample,
-    Reading, ReadingContent, ReadingHeader, Recognition, SignedReading, SourceDocument, Spectrum, Weighing,
+    AbilityAssessment, AlarmDecision, BoundingBox, Calibrant, Candidate, DetectorCounts, DriftSpectrum, EnergyImage,
+    ImageStrip, IonMobility, Iq, MagneticProfile, MagneticSensor, NqrWaveform, Polarity, RadiationKind,
+    RadiationSample, Reading, ReadingContent, ReadingHeader, Recognition, References, RowRange, SignedReading,
+    SourceDocument, Spectrum, SwabPurpose, ThreatCategory, ThreatFlag, ThreatObject, ThreatReport, TraceAlarm,
+    Weighing,
 };
 
 use crate::beat::{Beat, Load, LogPoint};
@@ -244,7 +247,7 @@ pub(crate) fn readings() -> Vec<Reading> {
             }),
         ),
         (
-            header,
+            header.clone(),
             ReadingContent::MagneticProfile(MagneticProfile {
                 earth_pt: [18_000_000, 1_000_000, -45_000_000],
                 box_length_mm: 12_192,
@@ -258,8 +261,86 @@ pub(crate) fn readings() -> Vec<Reading> {
                 }],
             }),
         ),
+        (header.clone(), ReadingContent::ImageStrip(image_strip())),
+        (header.clone(), ReadingContent::ThreatReport(threat_report())),
+        (header, ReadingContent::IonMobility(ion_mobility())),
     ];
     contents.map(|(header, content)| Reading { header, content }).to_vec()
+}
+
+fn image_strip() -> ImageStrip {
+    ImageStrip {
+        first_column: 120,
+        columns_planned: Some(1_500),
+        width: 2,
+        height: 3,
+        column_um: 5_000,
+        row_um: 5_500,
+        container_rows: Some(RowRange { first: 1, end: 3 }),
+        energies: vec![
+            EnergyImage {
+                endpoint_kev: 6_000,
+                references: Some(References {
+                    dark: vec![100, 101, 102],
+                    air: vec![50_000, 50_100, 50_200],
+                }),
+                pixels: vec![49_000, 1_000, 2_000, 49_001, 1_001, 2_001],
+            },
+            EnergyImage {
+                endpoint_kev: 9_000,
+                references: None,
+                pixels: vec![60_000, 0, 65_535, 59_999, 1, 2],
+            },
+        ],
+    }
+}
+
+fn threat_report() -> ThreatReport {
+    ThreatReport {
+        maker: "Acme".to_owned(),
+        algorithm: "find-it".to_owned(),
+        version: "3.1".to_owned(),
+        decision: AlarmDecision::Alarm,
+        abort: Some("TIME_OUT".to_owned()),
+        test_prevalence_ppm: Some(500_000),
+        objects: vec![ThreatObject {
+            flag: ThreatFlag::Threat,
+            category: ThreatCategory::Contraband,
+            ability: AbilityAssessment::NoInterference,
+            probability_ppm: Some(0),
+            bounds: Some(BoundingBox {
+                column: 0,
+                row: 4,
+                width: 10,
+                height: 12,
+            }),
+        }],
+    }
+}
+
+fn ion_mobility() -> IonMobility {
+    IonMobility {
+        swab: "swab-17".to_owned(),
+        purpose: SwabPurpose::Sample,
+        polarity: Polarity::Negative,
+        spectrum: Some(DriftSpectrum {
+            start_ns: 0,
+            step_ns: 20_000,
+            intensities: vec![0, 400, 70_000],
+            full_scale: Some(1_000_000),
+            calibrant: Some(Calibrant {
+                name: "4-nitrobenzonitrile".to_owned(),
+                reduced_mobility: 16_520,
+                expected_ns: 12_500_000,
+            }),
+        }),
+        alarms: vec![TraceAlarm {
+            substance: "RDX".to_owned(),
+            channel: "RDX-Cl".to_owned(),
+            true_alarm_ppm: None,
+            false_alarm_ppm: Some(10_000),
+        }],
+    }
 }
 
 pub(crate) fn hello() -> Hello {
