@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn each_bad_field_of_an_image_strip_is_named_by_its_path() {
         let refused = |spoil: fn(&mut pb::ImageStrip)| {
-            refused_content(5, |content| match content {
+            refused_content(7, |content| match content {
                 pb::reading_body::Content::ImageStrip(strip) => spoil(strip),
                 other => panic!("the sample is a strip, not {other:?}"),
             })
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn each_bad_field_of_report_and_analysis_is_named_by_its_path() {
         let report = |spoil: fn(&mut pb::ThreatReport)| {
-            refused_content(6, |content| match content {
+            refused_content(8, |content| match content {
                 pb::reading_body::Content::ThreatReport(report) => spoil(report),
                 other => panic!("the sample is a report, not {other:?}"),
             })
@@ -449,7 +449,7 @@ mod tests {
             "threat_report.objects[0].ability"
         );
         let analysis = |spoil: fn(&mut pb::IonMobility)| {
-            refused_content(7, |content| match content {
+            refused_content(9, |content| match content {
                 pb::reading_body::Content::IonMobility(analysis) => spoil(analysis),
                 other => panic!("the sample is an analysis, not {other:?}"),
             })
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn the_largest_strip_fits_into_a_reading() {
         use portcullis_domain::reading::{EnergyImage, ImageStrip, STRIP_SAMPLES_MAX};
-        let mut reading = samples::readings()[5].clone();
+        let mut reading = samples::readings()[7].clone();
         let energy = EnergyImage {
             endpoint_kev: 6_000,
             references: None,
