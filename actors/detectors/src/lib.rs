@@ -36,5 +36,7 @@ pub mod xml;
 
 #[cfg(test)]
 mod test_data;
+#[cfg(test)]
+mod test_noise;
 
 pub use interpretation::{Interpretation, WEIGHT_CAP};

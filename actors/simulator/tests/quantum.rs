@@ -72,29 +72,19 @@ fn a_shut_container_shields_resonance_whatever_it_hides() {
 
 #[test]
 fn packages_taken_out_show_their_explosives_and_harmless_ones_show_none() {
-    let hidden = plan(ThreatFamily::Explosives, 1_000, 40);
-    let results: Vec<_> = hidden
-        .visits()
-        .iter()
-        .map(|visit| resonance(visit, Access::TakenOut))
-        .collect();
-    let found = results
-        .iter()
-        .filter(|result| has(result, FindingCode::NqrLineFound))
-        .count();
+    let taken_out = |explosives: u32, containers: u32| {
+        let plan = plan(ThreatFamily::Explosives, explosives, containers);
+        let visits = plan.visits().iter();
+        let results: Vec<_> = visits.map(|visit| resonance(visit, Access::TakenOut)).collect();
+        let has_line = |result: &&Interpretation| has(result, FindingCode::NqrLineFound);
+        let found = results.iter().filter(has_line).count();
+        (results, found)
+    };
+    let (_, found) = taken_out(1_000, 40);
     // One load in five is in tins, and some is too little.
     assert!((24..=36).contains(&found), "{found} of 40");
-    let harmless = plan(ThreatFamily::Explosives, 0, 100);
-    let results: Vec<_> = harmless
-        .visits()
-        .iter()
-        .map(|visit| resonance(visit, Access::TakenOut))
-        .collect();
     // At most one false line in a thousand readings is stated; there are 300.
-    let found = results
-        .iter()
-        .filter(|result| has(result, FindingCode::NqrLineFound))
-        .count();
+    let (results, found) = taken_out(0, 100);
     assert!(found <= 2, "{found} of 100");
     let against = results
         .iter()

@@ -3,23 +3,7 @@ use portcullis_domain::reading::MagneticSensor;
 use proptest::prelude::*;
 
 use super::*;
-
-/// Normal deviates from a small generator (SplitMix64 and Box-Muller): enough for tests.
-struct Noise(u64);
-
-impl Noise {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
+use crate::test_noise::Noise;
 
 const EARTH: [f64; 3] = [18e6, 2e6, -44e6];
 const LENGTH: f64 = 12.192;
