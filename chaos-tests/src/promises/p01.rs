@@ -308,16 +308,19 @@ mod tests {
         );
     }
 
+    /// Makes the last departure one that was refused: where it is, what was asked, and what was told.
+    fn refuse_departure(run: &mut Evidence) -> (usize, Request, Told) {
+        let mut operations = run.history.operations.iter_mut().enumerate();
+        let last = operations.rfind(|(_, one)| one.request.kind() == "depart");
+        let (last, departure) = last.unwrap();
+        let told = std::mem::replace(&mut departure.told, Told::Refused("NO_LEADER".to_owned()));
+        (last, (*departure.request).clone(), told)
+    }
+
     #[test]
     fn a_write_that_took_effect_while_it_was_refused_is_found_although_it_was_repeated() {
         let mut run = sample::run();
-        let last = run
-            .history
-            .operations
-            .iter()
-            .rposition(|one| one.request.kind() == "depart");
-        let first = run.history.operations[last.unwrap()].clone();
-        run.history.operations[last.unwrap()].told = Told::Refused("NO_LEADER".to_owned());
+        let (last, request, told) = refuse_departure(&mut run);
         // A read, or a write of somebody else, shows that it was there before it was repeated.
         let head = pb::GetHeadResponse {
             read_point: Some(pb::ReadPoint {
@@ -328,29 +331,20 @@ mod tests {
         };
         let read = Request::GetHead(pb::GetHeadRequest::default());
         sample::add(&mut run, read, Told::Applied(head.encode_to_vec()));
-        sample::add(&mut run, (*first.request).clone(), first.told.clone());
+        sample::add(&mut run, request, told);
         assert!(
             judge(&run).iter().any(|what| what.contains("had been refused by then")),
             "{:?}",
             judge(&run)
         );
-        run.history.operations[last.unwrap()].told = Told::Unknown;
+        run.history.operations[last].told = Told::Unknown;
         assert_eq!(judge(&run), [""; 0], "it may have taken effect then");
     }
 
     #[test]
     fn a_write_that_nodes_had_while_it_was_refused_is_found_although_nobody_was_told() {
         let mut run = sample::run();
-        let last = run
-            .history
-            .operations
-            .iter()
-            .rposition(|one| one.request.kind() == "depart");
-        let (request, told) = {
-            let first = &mut run.history.operations[last.unwrap()];
-            let told = std::mem::replace(&mut first.told, Told::Refused("NO_LEADER".to_owned()));
-            ((*first.request).clone(), told)
-        };
+        let (_, request, told) = refuse_departure(&mut run);
         sample::add(&mut run, request, told);
         let repeated = run.history.operations.last().unwrap().invoked.at;
         let size = run.logs[&1].len() as u64;

@@ -155,6 +155,8 @@ impl TraceInterpreter {
                 ion.substance, peak.height, carried.height
             );
             self.note(FindingCode::BlankContaminated, ion.substance, detail);
+            // It may be there all the same: that other ions of the family are not must not speak against it.
+            self.take_ratio(ion.family, 0.0);
             return;
         }
         if fits {

@@ -114,7 +114,6 @@ fn weather_moves_all_drift_times_and_changes_nothing() {
 fn an_ion_two_percent_away_is_another_substance() {
     let result = interpret(&swabs(&[(1.161 * 1.02, 600.0)], &[], 1.0));
     assert_eq!(codes(&result), []);
-    assert!(result.weights.of(ThreatFamily::Narcotics) <= 0, "{result:?}");
 }
 
 #[test]
@@ -123,6 +122,11 @@ fn a_dirty_blank_is_no_alarm() {
     analyses[0] = analysis(SwabPurpose::Blank, Polarity::Positive, &[(1.161, 500.0)], 1.0);
     let result = interpret(&analyses);
     assert_eq!(codes(&result), [FindingCode::BlankContaminated]);
+    assert_eq!(
+        result.weights.of(ThreatFamily::Narcotics),
+        0,
+        "cocaine may be there; that heroin is not must not hide it"
+    );
     assert_eq!(result.ability, Ability::Degraded);
     assert!(result.weights.of(ThreatFamily::Narcotics) <= 0, "{result:?}");
     // Ten times what the blank shows did not come from the instrument.
