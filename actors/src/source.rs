@@ -5,21 +5,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use portcullis_detectors::nqr::NqrInterpreter;
-use portcullis_detectors::radiation::{Background, PLANNED_SAMPLES, RadiationInterpreter};
-use portcullis_detectors::radiography::RadiographyInterpreter;
-use portcullis_detectors::trace::TraceInterpreter;
-use portcullis_detectors::{Interpretation, magnetometer, nqr, ocr, radiation, radiography, trace, weighbridge};
+use portcullis_detectors::{Declared, Interpretation, Interpreter};
 use portcullis_domain::codec::to_bytes;
-use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{
     Ability, EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, ReadingRange, STEPS_MAX, Step, Weights,
 };
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_domain::ledger::DeviceMark;
-use portcullis_domain::manifest::Manifest;
-use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, Recognition, SignedReading};
+use portcullis_domain::reading::{RadiationSample, Reading, ReadingContent, SignedReading};
 
 /// All evidence of a pass goes into one entry of the decision log, which has a limit (64 KiB): so many steps of 29 bytes
 /// and so many bytes of findings are shared by the sources of a pass.
@@ -88,42 +82,14 @@ impl Prelude {
     }
 }
 
-/// What is to be compared with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Declared<'a> {
-    pub(crate) manifest: &'a Manifest,
-    pub(crate) equipment: &'a EquipmentId,
-}
-
-enum Interpreter {
-    /// Begins with the first sample, because it needs the background first.
-    Radiation {
-        /// Measured since the last pass began.
-        before: Vec<RadiationSample>,
-        /// Measured in this pass: if there are any, they are what counts.
-        during: Vec<RadiationSample>,
-        running: Option<Box<RadiationInterpreter>>,
-    },
-    Weighbridge,
-    Ocr {
-        seen: Recognition,
-    },
-    /// One reading for each excitation; they add up.
-    Nqr(NqrInterpreter),
-    /// One profile a pass.
-    Magnetometer,
-    Radiography(Box<RadiographyInterpreter>),
-    Trace(Box<TraceInterpreter>),
-    /// No device measures a manifest: no evidence comes, and the policy sees that.
-    None,
-}
-
 /// One sensor's part of a pass.
 pub(crate) struct Source {
     pub(crate) modality: Modality,
     device: DeviceId,
     boot: u64,
     interpreter: Interpreter,
+    /// Backgrounds since the last pass began; those of this very pass are with the interpreter.
+    backgrounds_before: Vec<RadiationSample>,
     first: Option<u64>,
     last: u64,
     /// Not yet handed over to be kept.
@@ -148,27 +114,12 @@ impl Source {
     /// The sensor's part, among `sources`, of a pass that starts now; takes over what came before it.
     pub(crate) fn new(device: DeviceId, boot: u64, modality: Modality, sources: usize, prelude: &mut Prelude) -> Self {
         let sources = sources.max(1);
-        let interpreter = match modality {
-            Modality::Radiation => Interpreter::Radiation {
-                before: Vec::new(),
-                during: Vec::new(),
-                running: None,
-            },
-            Modality::Weighbridge => Interpreter::Weighbridge,
-            Modality::Ocr => Interpreter::Ocr {
-                seen: Recognition { candidates: Vec::new() },
-            },
-            Modality::Nqr => Interpreter::Nqr(NqrInterpreter::new()),
-            Modality::Magnetometer => Interpreter::Magnetometer,
-            Modality::Radiography => Interpreter::Radiography(Box::default()),
-            Modality::Trace => Interpreter::Trace(Box::default()),
-            Modality::Manifest => Interpreter::None,
-        };
         let mut source = Self {
             modality,
             device,
             boot,
-            interpreter,
+            interpreter: Interpreter::new(modality),
+            backgrounds_before: Vec::new(),
             first: None,
             last: 0,
             readings: Vec::new(),
@@ -187,8 +138,8 @@ impl Source {
         for reading in prelude.take() {
             source.take_prelude(reading);
         }
-        if let Interpreter::Radiation { before, during, .. } = &mut source.interpreter {
-            std::mem::swap(before, during);
+        if let Interpreter::Radiation { backgrounds, .. } = &mut source.interpreter {
+            source.backgrounds_before = std::mem::take(backgrounds);
         }
         source
     }
@@ -230,26 +181,11 @@ impl Source {
 
     /// Takes a background, a blank or a document. What comes before the first sample counts for this pass.
     pub(crate) fn take_prelude(&mut self, reading: Authentic) {
-        match &reading.reading.content {
-            ReadingContent::RadiationBackground(sample) => {
-                if let Interpreter::Radiation {
-                    during, running: None, ..
-                } = &mut self.interpreter
-                {
-                    during.push(sample.clone());
-                }
+        self.interpreter.take_prelude(&reading.reading.content);
+        if let ReadingContent::SourceDocument(document) = &reading.reading.content {
+            for finding in &document.findings {
+                self.note(finding.clone());
             }
-            ReadingContent::IonMobility(blank) => {
-                if let Interpreter::Trace(interpreter) = &mut self.interpreter {
-                    interpreter.push(blank);
-                }
-            }
-            ReadingContent::SourceDocument(document) => {
-                for finding in &document.findings {
-                    self.note(finding.clone());
-                }
-            }
-            _ => {}
         }
         self.keep(reading);
     }
@@ -266,58 +202,8 @@ impl Source {
                 format!("samples before {sample} are missing"),
             ));
         }
-        let known = match (&mut self.interpreter, &reading.reading.content) {
-            (
-                Interpreter::Radiation {
-                    before,
-                    during,
-                    running,
-                },
-                ReadingContent::Radiation(counts),
-            ) => {
-                let interpreter = running.get_or_insert_with(|| {
-                    // The background of this very pass if there is one, so that what another pass left behind does not
-                    // matter; else the latest there is.
-                    if let Some(measured) = [during, before].into_iter().find(|measured| !measured.is_empty()) {
-                        prelude.backgrounds.clone_from(measured);
-                    }
-                    let background = Background::measured(&prelude.backgrounds);
-                    Box::new(RadiationInterpreter::new(background, PLANNED_SAMPLES))
-                });
-                let progress = interpreter.push(counts);
-                Some(Interpretation {
-                    weights: progress.weights,
-                    ability: progress.ability,
-                    findings: interpreter.findings(),
-                })
-            }
-            (Interpreter::Weighbridge, ReadingContent::Weighing(weighing)) => {
-                Some(weighbridge::interpret(weighing, declared.manifest))
-            }
-            (Interpreter::Ocr { seen }, ReadingContent::Recognition(recognition)) => {
-                seen.candidates.extend(recognition.candidates.iter().cloned());
-                Some(ocr::interpret(seen, declared.equipment))
-            }
-            (Interpreter::Nqr(interpreter), ReadingContent::Nqr(waveform)) => {
-                Some(interpreter.push(waveform, declared.manifest))
-            }
-            (Interpreter::Magnetometer, ReadingContent::MagneticProfile(profile)) => {
-                Some(magnetometer::interpret(profile, declared.manifest))
-            }
-            (Interpreter::Radiography(interpreter), ReadingContent::ImageStrip(strip)) => {
-                let worth = interpreter.push_strip(strip);
-                worth.then(|| interpreter.interpret(declared.manifest))
-            }
-            (Interpreter::Radiography(interpreter), ReadingContent::ThreatReport(report)) => {
-                interpreter.push_report(report);
-                Some(interpreter.interpret(declared.manifest))
-            }
-            (Interpreter::Trace(interpreter), ReadingContent::IonMobility(analysis)) => {
-                interpreter.push(analysis);
-                Some(interpreter.interpret())
-            }
-            _ => None,
-        };
+        self.choose_backgrounds(prelude);
+        let known = self.interpreter.push(&reading.reading.content, declared);
         self.keep(reading);
         if let Some(known) = known {
             self.learn(sample, known);
@@ -327,23 +213,11 @@ impl Source {
     /// The sensor has nothing more to say about this pass.
     pub(crate) fn end(&mut self, declared: Declared<'_>) {
         self.ended = true;
-        let known = match &mut self.interpreter {
-            Interpreter::Radiation {
-                running: Some(interpreter),
-                ..
-            } => {
-                let progress = interpreter.finish();
-                Some(Interpretation {
-                    weights: progress.weights,
-                    ability: progress.ability,
-                    findings: interpreter.findings(),
-                })
-            }
-            Interpreter::Radiography(interpreter) if !self.steps.is_empty() => {
-                interpreter.finish();
-                Some(interpreter.interpret(declared.manifest))
-            }
-            _ => None,
+        // A device that never showed anything says nothing at its end either.
+        let known = if self.steps.is_empty() {
+            None
+        } else {
+            self.interpreter.finish(declared)
         };
         if let Some(known) = known {
             self.learn(self.last_sample, known);
@@ -356,6 +230,23 @@ impl Source {
             };
             self.learn(self.last_sample, known);
         }
+    }
+
+    /// Before the first sample: the backgrounds of this very pass if there are any, so that what another pass left behind
+    /// does not matter; else the latest there are.
+    fn choose_backgrounds(&mut self, prelude: &mut Prelude) {
+        let Interpreter::Radiation {
+            backgrounds,
+            running: None,
+        } = &mut self.interpreter
+        else {
+            return;
+        };
+        let latest = [&*backgrounds, &self.backgrounds_before];
+        if let Some(measured) = latest.into_iter().find(|measured| !measured.is_empty()) {
+            prelude.backgrounds.clone_from(measured);
+        }
+        backgrounds.clone_from(&prelude.backgrounds);
     }
 
     fn learn(&mut self, sample: SampleNo, known: Interpretation) {
@@ -421,16 +312,7 @@ impl Source {
                 last: self.last,
             }),
             digest: self.kept_under.unwrap_or_else(|| Digest::of(&to_bytes(&self.readings))),
-            interpreter: match self.modality {
-                Modality::Radiation => radiation::VERSION,
-                Modality::Weighbridge => weighbridge::VERSION,
-                Modality::Nqr => nqr::VERSION,
-                Modality::Magnetometer => magnetometer::VERSION,
-                Modality::Radiography => radiography::VERSION,
-                Modality::Trace => trace::VERSION,
-                _ => ocr::VERSION,
-            }
-            .to_owned(),
+            interpreter: self.interpreter.version().to_owned(),
             captured_at: self.captured_at,
             findings: self.findings.clone(),
             steps: self.steps.clone(),

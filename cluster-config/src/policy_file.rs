@@ -37,6 +37,9 @@ use thiserror::Error;
 /// What a scope that names a commodity begins with.
 const COMMODITY: &str = "hs:";
 
+/// The policy that ships for lanes with every detector; it was learned on simulated lanes.
+const ALL_DETECTORS: &str = include_str!("../policies/all-detectors.toml");
+
 /// Why a text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PolicyFileError {
@@ -206,6 +209,15 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
         .check()
         .map_err(|error| PolicyFileError::Contradiction(error.to_string()))?;
     Ok(policy)
+}
+
+/// The policy that ships for lanes with every detector: X-ray, radiation spectra, magnetometers, NQR, trace, weighbridge and
+/// camera. It was learned on simulated lanes (`portcullis policy learn --lanes`), so its claims hold for those.
+///
+/// # Errors
+/// Never in a build whose tests pass.
+pub fn all_detectors_policy() -> Result<Policy, PolicyFileError> {
+    policy_from_toml(ALL_DETECTORS)
 }
 
 /// Writes a policy.

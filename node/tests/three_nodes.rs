@@ -13,7 +13,7 @@ use portcullis_domain::merkle::leaf_hash;
 use portcullis_domain::message::{FromDevice, ToDevice};
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::watch_response::Item;
-use portcullis_simulator::{PortOptions, PortPlan, ReadingSource};
+use portcullis_simulator::{Outfit, PortOptions, PortPlan, ReadingSource};
 use portcullis_wire::announcement::encode_announcement;
 use portcullis_wire::status::WriteAnswer;
 use prost::Message as _;
@@ -114,10 +114,10 @@ async fn devices_attached_to_a_node_that_does_not_own_the_lane_run_a_whole_pass_
 
     let plan = PortPlan::new(7, 1, PortOptions::for_terminal("T1").unwrap());
     let visit = &plan.visits()[0];
-    let source = ReadingSource::new(7);
+    let source = ReadingSource::new(7, Outfit::Basic);
     let mut controller = Attached::attach(&channel, 1, "lane-1-controller", 1).await;
     let mut sensors = Vec::new();
-    for modality in ReadingSource::MODALITIES {
+    for modality in Outfit::Basic.modalities().iter().copied() {
         sensors.push((
             modality,
             Attached::attach(&channel, 1, &format!("lane-1-{modality}"), 1).await,
@@ -206,7 +206,12 @@ fn spare_lane() -> LaneSpec {
 
 fn scheduled_lane() -> LaneSpec {
     let mut devices = vec![device("lane-1-controller", DeviceKind::Controller)];
-    devices.extend(ReadingSource::MODALITIES.map(|modality| sensor_of(1, modality)));
+    devices.extend(
+        Outfit::Basic
+            .modalities()
+            .iter()
+            .map(|modality| sensor_of(1, *modality)),
+    );
     LaneSpec {
         devices,
         nodes: vec![NodeId(2)],

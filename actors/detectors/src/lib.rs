@@ -4,6 +4,7 @@
 //! happens once, on the node that took the reading in; its result is recorded with the interpreter's name and version,
 //! and nobody has to compute it again to agree on it. Floats are used inside and end at the weights.
 //!
+//! - [`Interpreter`]: any of the following behind one face, reading by reading
 //! - [`xml`]: a hardened, lenient reader that the two formats below share
 //! - [`n42`]: ANSI N42.42 radiation records, both editions
 //! - [`radiation`]: gamma and neutron counts, sample by sample; nuclides from spectra, second by second
@@ -22,6 +23,7 @@
 mod country;
 pub mod declaration;
 mod interpretation;
+mod interpreter;
 pub mod magnetometer;
 pub mod manifest;
 pub mod n42;
@@ -40,3 +42,4 @@ mod test_data;
 mod test_noise;
 
 pub use interpretation::{Interpretation, WEIGHT_CAP};
+pub use interpreter::{Declared, Interpreter};

@@ -6,8 +6,8 @@
 //! - [`plan`]: [`PortPlan`] lists the [`Visit`]s: trucks, containers, declarations and the truth about them.
 //! - [`sensors`]: [`Sensors`] are response models of radiation portal, weighbridge, number camera, X-ray portal, trace detector,
 //!   resonance station and magnetometer arch. They are the simulator's own, so that interpreting is never tested on itself.
-//!   The last four are not on the lanes of a plan.
-//! - [`pass`]: [`ReadingSource`] lists the readings of one device for one pass, in order.
+//! - [`pass`]: [`ReadingSource`] lists the readings of one device for one pass, in order; an [`Outfit`] says which devices
+//!   the lanes have.
 //! - [`assessment`]: [`Assessment`] compares decisions with the truth.
 //!
 //! # The law of noise
@@ -15,8 +15,8 @@
 //! of calls. A container that is scanned again, elsewhere, after a fault, reads the same.
 //!
 //! # What is left out
-//! No lane has an X-ray portal or a trace detector yet: ask [`Sensors`] for what they would read. Portals count without resolving energy: [`spectrum`](portcullis_domain::reading::DetectorCounts::spectrum) is always
-//! absent. No sample of a pass is ever lost; what a radio or a cable does to readings is for whoever sends them.
+//! No sample of a pass is ever lost; what a radio or a cable does to readings is for whoever sends them. The shadow of a
+//! vehicle is the same at all energies, and energy scales do not drift.
 
 pub mod arrivals;
 pub mod assessment;
@@ -31,7 +31,7 @@ pub mod truth;
 
 pub use arrivals::Arrivals;
 pub use assessment::Assessment;
-pub use pass::ReadingSource;
+pub use pass::{Outfit, ReadingSource};
 pub use plan::{PortOptions, PortPlan, Visit};
 pub use sensors::Sensors;
 pub use truck::{SAMPLE_PERIOD_MS, Truck};

@@ -33,6 +33,11 @@ impl Noise {
         Self::named(seed, "pass", equipment.as_str(), modality.as_str(), 0)
     }
 
+    /// The stream of the energies of one radiation sample of one container; of what emits them for sample 0.
+    pub(crate) fn of_spectra(seed: u64, equipment: &EquipmentId, sample: SampleNo) -> Self {
+        Self::named(seed, "spectra", equipment.as_str(), "", u64::from(sample.0))
+    }
+
     /// The stream of what belongs to the port as a whole, such as the efficiency of its detectors.
     pub(crate) fn of_port(seed: u64, what: &str) -> Self {
         Self::named(seed, "port", what, "", 0)

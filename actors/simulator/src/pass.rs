@@ -2,11 +2,47 @@
 
 use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::SampleNo;
+use portcullis_domain::manifest::GoodsItem;
 use portcullis_domain::reading::ReadingContent;
 
 use crate::plan::Visit;
-use crate::sensors::Sensors;
+use crate::sensors::{Access, CARRIERS, Portal, Sensors};
 use crate::truck::SAMPLE_PERIOD_MS;
+
+/// Which devices the lanes of a simulated port have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outfit {
+    /// What every container has to pass: a radiation portal that counts, a weighbridge, a camera. Cheap to simulate.
+    #[default]
+    Basic,
+    /// Every kind of detector, and a portal that tells energies. A pass makes about two megabytes of readings.
+    Full,
+}
+
+impl Outfit {
+    /// The modalities that have a device, in the order of [`Modality::ALL`].
+    pub fn modalities(self) -> &'static [Modality] {
+        match self {
+            Self::Basic => &[Modality::Radiation, Modality::Weighbridge, Modality::Ocr],
+            Self::Full => &[
+                Modality::Radiography,
+                Modality::Radiation,
+                Modality::Magnetometer,
+                Modality::Nqr,
+                Modality::Trace,
+                Modality::Weighbridge,
+                Modality::Ocr,
+            ],
+        }
+    }
+
+    fn portal(self) -> Portal {
+        match self {
+            Self::Basic => Portal::Counting,
+            Self::Full => Portal::Spectroscopic,
+        }
+    }
+}
 
 /// The readings of the devices of a lane, in the order in which they are captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +51,10 @@ pub struct ReadingSource {
 }
 
 impl ReadingSource {
-    /// The modalities that have devices in a simulated port.
-    pub const MODALITIES: [Modality; 3] = [Modality::Radiation, Modality::Weighbridge, Modality::Ocr];
-
-    /// The devices of the port with this seed.
-    pub fn new(seed: u64) -> Self {
+    /// The devices of the port with this seed and outfit.
+    pub fn new(seed: u64, outfit: Outfit) -> Self {
         Self {
-            sensors: Sensors::new(seed),
+            sensors: Sensors::new(seed).with_portal(outfit.portal()),
         }
     }
 
@@ -30,23 +63,29 @@ impl ReadingSource {
         self.sensors
     }
 
-    /// Everything that the device of a modality reads in a pass of this container: the portal a background as sample 0
-    /// and then samples 1, 2, ...; weighbridge and camera one reading each, at sample 1. The X-ray portal sends columns while
-    /// the box is before its beam, the trace detector two blanks as sample 0 and two swabs; no lane has these two yet, so
-    /// they are not in [`ReadingSource::MODALITIES`]. Nothing for any other modality. Readings are made one by one as they
-    /// are asked for.
+    /// Everything that the device of a modality reads in a pass of this container, whether the outfit has the device or
+    /// not. Readings are made one by one as they are asked for.
+    /// - radiation: a background as sample 0 and then samples 1, 2, ...
+    /// - radiography: columns while the box is before the beam
+    /// - magnetometer: the whole profile, at the last sample
+    /// - NQR: one excitation for each carrier, at samples 1, 2, ...
+    /// - trace: two blanks as sample 0 and two swabs
+    /// - weighbridge and camera: one reading each, at sample 1
     pub fn readings<'a>(
         &self,
         modality: Modality,
         visit: &'a Visit,
     ) -> impl Iterator<Item = (SampleNo, ReadingContent)> + use<'a> {
         let sensors = self.sensors;
+        let last = sensors.pass_samples(visit);
         let samples = match modality {
-            Modality::Radiation => 0..sensors.pass_samples(visit) + 1,
+            Modality::Radiation => 0..last + 1,
             Modality::Weighbridge | Modality::Ocr => 1..2,
-            Modality::Radiography => 1..sensors.pass_samples(visit) + 1,
+            Modality::Radiography => 1..last + 1,
+            Modality::Magnetometer => last..last + 1,
+            Modality::Nqr => 1..CARRIERS + 1,
             Modality::Trace => 0..4,
-            _ => 0..0,
+            Modality::Manifest => 0..0,
         };
         samples.filter_map(move |number| {
             let sample = match modality {
@@ -60,12 +99,14 @@ impl ReadingSource {
                 Modality::Weighbridge => ReadingContent::Weighing(sensors.weighing(visit)),
                 Modality::Ocr => ReadingContent::Recognition(sensors.recognition(visit)),
                 Modality::Radiography => ReadingContent::ImageStrip(sensors.radiography(visit, sample)?),
+                Modality::Magnetometer => ReadingContent::MagneticProfile(sensors.magnetic_profile(visit)),
+                Modality::Nqr => ReadingContent::Nqr(sensors.nqr(visit, access(visit), sample)?),
                 // Numbers 0 and 1 are the blanks of samples 1 and 2; both come before the pass.
                 Modality::Trace if number < 2 => {
                     ReadingContent::IonMobility(sensors.trace_blank(visit, SampleNo(number + 1))?)
                 }
                 Modality::Trace => ReadingContent::IonMobility(sensors.trace(visit, sample)?),
-                _ => return None,
+                Modality::Manifest => return None,
             };
             Some((sample, content))
         })
@@ -74,5 +115,16 @@ impl ReadingSource {
     /// When a sample is complete, milliseconds of the port's clock after the start of the pass; 0 for a background.
     pub fn captured_after_ms(sample: SampleNo) -> u64 {
         u64::from(sample.0) * SAMPLE_PERIOD_MS
+    }
+}
+
+/// Dangerous goods stand with open doors before the coil, where their stowage is looked at anyway. All other boxes stay
+/// shut, and steel lets no radio wave through.
+fn access(visit: &Visit) -> Access {
+    let dangerous = |item: &GoodsItem| item.dangerous_goods.is_some();
+    if visit.announcement.manifest.goods.iter().any(dangerous) {
+        Access::DoorsOpen
+    } else {
+        Access::Shut
     }
 }

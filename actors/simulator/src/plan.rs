@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::equipment::EquipmentId;
+use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::id::{Digest, InvalidId, TerminalId, Timestamp};
 use portcullis_domain::manifest::{Amount, Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
 
@@ -12,7 +13,7 @@ use crate::goods::{CATALOGUE, Cargo, Goods};
 use crate::noise::Noise;
 use crate::number;
 use crate::truck::Truck;
-use crate::truth::{Circumstances, Truth};
+use crate::truth::{Circumstances, Truth, permille_of};
 
 /// What a port is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,18 @@ impl PortOptions {
     }
 }
 
+impl PortOptions {
+    /// How likely it is that a container with goods of this origin has this threat in it.
+    fn threat_chance(&self, family: ThreatFamily, origin: &str) -> f64 {
+        let hidden = f64::from(permille_of(&self.threat_permille, family, origin)) / 1_000.0;
+        match family {
+            // A swapped container counts as undeclared goods too.
+            ThreatFamily::Undeclared => 1.0 - (1.0 - hidden) * (1.0 - f64::from(self.swapped_permille) / 1_000.0),
+            _ => hidden,
+        }
+    }
+}
+
 /// One container that comes to the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visit {
@@ -86,6 +99,21 @@ impl Visit {
             .zip(planned)
             .map(|(due, ready)| start.plus_millis(self.ready_after_ms + due.millis_since(ready)));
         announcement
+    }
+
+    /// How many containers of a port with the options `wanted` this one stands for, if it was drawn with the options
+    /// `drawn`: the ratio of the probabilities of what it hides and does not hide.
+    pub fn importance(&self, drawn: &PortOptions, wanted: &PortOptions) -> f64 {
+        let origin = self.announcement.manifest.dispatch_country.as_str();
+        let ratio = |family: ThreatFamily| {
+            let present = self.truth.families.contains(&family);
+            let chance = |options: &PortOptions| {
+                let chance = options.threat_chance(family, origin);
+                if present { chance } else { 1.0 - chance }
+            };
+            chance(wanted) / chance(drawn)
+        };
+        ThreatFamily::ALL.into_iter().map(ratio).product()
     }
 
     /// From call-up to standing before the lane, milliseconds of the port's clock.

@@ -7,11 +7,12 @@ mod nqr;
 mod radiation;
 mod radiography;
 mod recognition;
+mod scintillator;
 mod trace;
 mod weighing;
 
 pub use nqr::{Access, CARRIERS};
-pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS};
+pub use radiation::{BACKGROUND_GAMMA_CPS, BACKGROUND_NEUTRON_CPS, GAMMA_DETECTORS, NEUTRON_DETECTORS, Portal};
 
 use portcullis_domain::id::SampleNo;
 use portcullis_domain::reading::{
@@ -24,17 +25,27 @@ use crate::plan::Visit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sensors {
     seed: u64,
+    portal: Portal,
 }
 
 impl Sensors {
-    /// The devices of the port with this seed.
+    /// The devices of the port with this seed; the radiation portals count only.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self {
+            seed,
+            portal: Portal::Counting,
+        }
+    }
+
+    /// The same with other radiation portals.
+    #[must_use]
+    pub fn with_portal(self, portal: Portal) -> Self {
+        Self { portal, ..self }
     }
 
     /// Five minutes of the empty portal: the same whatever lane or time.
     pub fn background(&self) -> RadiationSample {
-        radiation::background(self.seed)
+        radiation::background(self.seed, self.portal)
     }
 
     /// Number of samples of a pass.
@@ -46,11 +57,11 @@ impl Sensors {
     pub fn radiation(&self, visit: &Visit, sample: SampleNo) -> Option<RadiationSample> {
         (1..=visit.truck.pass_samples)
             .contains(&sample.0)
-            .then(|| radiation::sample(self.seed, visit, sample))
+            .then(|| radiation::sample(self.seed, visit, sample, self.portal))
     }
 
     /// The columns of the X-ray image that pass the beam in one second. None while no part of the box, or of the air around
-    /// it, is before the beam. No lane of the simulated port has this device yet.
+    /// it, is before the beam.
     pub fn radiography(&self, visit: &Visit, sample: SampleNo) -> Option<ImageStrip> {
         (1..=visit.truck.pass_samples)
             .contains(&sample.0)
@@ -63,8 +74,7 @@ impl Sensors {
         weighing::weigh(self.seed, visit)
     }
 
-    /// A swab of the container: positive ions as sample 1, negative ones as sample 2, none else. No lane of the simulated
-    /// port has this device yet.
+    /// A swab of the container: positive ions as sample 1, negative ones as sample 2, none else.
     pub fn trace(&self, visit: &Visit, sample: SampleNo) -> Option<IonMobility> {
         trace::analysis(self.seed, visit, sample, SwabPurpose::Sample)
     }

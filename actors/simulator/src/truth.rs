@@ -216,9 +216,7 @@ impl Truth {
         }
         truth.add_lawful_sources(noise, about);
         for family in ThreatFamily::ALL {
-            let lure = lure_permille(family, about.origin);
-            let permille = about.threat_permille[family.index()].saturating_mul(lure) / 1_000;
-            if noise.chance(permille) {
+            if noise.chance(permille_of(about.threat_permille, family, about.origin)) {
                 truth.hide(noise, family, declared_g, about.truck);
             }
         }
@@ -302,6 +300,12 @@ impl Truth {
             mass_g: whole_kg(mass_kg * KG),
         });
     }
+}
+
+/// How many of a thousand containers with goods of this origin hide a threat of this family.
+pub(crate) fn permille_of(threat_permille: &[u32; 6], family: ThreatFamily, origin: &str) -> u32 {
+    let permille = threat_permille[family.index()].saturating_mul(lure_permille(family, origin)) / 1_000;
+    permille.min(1_000)
 }
 
 /// How much likelier than elsewhere a family is with goods of this origin, thousandths.

@@ -14,7 +14,7 @@ use portcullis_domain::fusion::{Case, judge};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_domain::policy::{Policy, Tier};
 use portcullis_domain::reading::{RadiationKind, RadiationSample, ReadingContent};
-use portcullis_simulator::{Assessment, ReadingSource, Visit};
+use portcullis_simulator::{Assessment, Outfit, ReadingSource, Visit};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -155,7 +155,7 @@ fn most_containers_go_some_are_looked_at_and_a_few_are_opened() {
     let policy = Policy::first();
     for seed in [1, 7, 42] {
         let plan = plan(seed, 1_000);
-        let source = ReadingSource::new(seed);
+        let source = ReadingSource::new(seed, Outfit::Basic);
         let tiers: BTreeMap<_, _> = plan
             .visits()
             .iter()

@@ -8,7 +8,7 @@ use common::plan;
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::id::Digest;
 use portcullis_domain::reading::{RadiationSample, ReadingContent};
-use portcullis_simulator::{PortPlan, ReadingSource};
+use portcullis_simulator::{Outfit, PortPlan, ReadingSource};
 
 fn put(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&number.to_be_bytes());
@@ -70,7 +70,7 @@ fn announced(plan: &PortPlan) -> Digest {
 }
 
 fn true_and_read(plan: &PortPlan) -> Digest {
-    let source = ReadingSource::new(plan.seed());
+    let source = ReadingSource::new(plan.seed(), Outfit::Basic);
     let mut out = Vec::new();
     for visit in plan.visits() {
         put_text(&mut out, visit.equipment.as_str());
@@ -80,7 +80,7 @@ fn true_and_read(plan: &PortPlan) -> Digest {
         put(&mut out, visit.truth.tare_mass_g);
         put(&mut out, u64::from(visit.truth.shadow_permille));
         put(&mut out, visit.travel_ms());
-        for modality in ReadingSource::MODALITIES {
+        for modality in Outfit::Basic.modalities().iter().copied() {
             for (sample, content) in source.readings(modality, visit) {
                 put(&mut out, u64::from(sample.0));
                 put_content(&mut out, &content);

@@ -10,7 +10,7 @@ use portcullis_detectors::trace::TraceInterpreter;
 use portcullis_domain::evidence::{Ability, Modality, ThreatFamily};
 use portcullis_domain::finding::FindingCode;
 use portcullis_domain::id::SampleNo;
-use portcullis_simulator::{ReadingSource, Sensors, Visit};
+use portcullis_simulator::{Outfit, ReadingSource, Sensors, Visit};
 
 const SEED: u64 = 23;
 const SAMPLES: [SampleNo; 2] = [SampleNo(1), SampleNo(2)];
@@ -105,13 +105,13 @@ fn a_swab_is_the_same_whenever_it_is_analysed() {
 fn blanks_come_before_the_pass_and_swabs_in_it() {
     let plan = plan(SEED, 1);
     let visit = &plan.visits()[0];
-    let samples: Vec<_> = ReadingSource::new(SEED)
+    let samples: Vec<_> = ReadingSource::new(SEED, Outfit::Full)
         .readings(Modality::Trace, visit)
         .map(|(sample, content)| (sample.0, content.precedes_pass()))
         .collect();
     assert_eq!(samples, [(0, true), (0, true), (1, false), (2, false)]);
-    let strips = ReadingSource::new(SEED).readings(Modality::Radiography, visit);
+    let strips = ReadingSource::new(SEED, Outfit::Full).readings(Modality::Radiography, visit);
     let samples: Vec<_> = strips.map(|(sample, _)| sample).collect();
     assert!(samples.len() > 3 && samples.is_sorted_by(|a, b| a < b), "{samples:?}");
-    assert!(!ReadingSource::MODALITIES.contains(&Modality::Radiography));
+    assert!(!Outfit::Basic.modalities().contains(&Modality::Radiography));
 }

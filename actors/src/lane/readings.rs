@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis_detectors::Declared;
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{DeviceId, InspectionNo, PassNo, SampleNo};
 use portcullis_domain::lane::DeviceKind;
@@ -11,7 +12,7 @@ use portcullis_domain::placement::{ActorKey, shard_of};
 
 use super::Lane;
 use crate::pass::Phase;
-use crate::source::{Authentic, Declared, SOURCE_BYTES_MAX};
+use crate::source::{Authentic, SOURCE_BYTES_MAX};
 
 /// A sensor hears after so many samples that they are taken in.
 const CONTINUE_EVERY: u32 = 4;

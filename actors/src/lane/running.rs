@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_detectors::Declared;
 use portcullis_domain::command::{AbortCause, ActorBody};
 use portcullis_domain::evidence::Modality;
 use portcullis_domain::finding::{Finding, FindingCode};
@@ -17,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::{Lane, LaneMessage, LaneTicket};
 use crate::pass::{Pass, Phase};
-use crate::source::{Declared, Source};
+use crate::source::Source;
 
 const KEEP_AGAIN: Duration = Duration::from_millis(200);
 /// Readings that cannot be kept for so long (real time) break the pass off: the lane is worth more than this pass.

@@ -1,12 +1,16 @@
 //! What a sensor's part of a pass becomes.
 
+use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::id::InspectionNo;
+use portcullis_domain::manifest::Manifest;
 use portcullis_domain::reading::{
     AbilityAssessment, AlarmDecision, Candidate, DetectorCounts, EnergyImage, ImageStrip, IonMobility, Iq,
-    MagneticProfile, NqrWaveform, Polarity, RadiationKind, ReadingHeader, RowRange, SwabPurpose, ThreatCategory,
-    ThreatFlag, ThreatObject, ThreatReport, TraceAlarm,
+    MagneticProfile, NqrWaveform, Polarity, RadiationKind, ReadingHeader, Recognition, RowRange, SwabPurpose,
+    ThreatCategory, ThreatFlag, ThreatObject, ThreatReport, TraceAlarm,
 };
+
+use portcullis_detectors::{magnetometer, nqr, radiography, trace};
 
 use super::*;
 

@@ -6,7 +6,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use portcullis_domain::id::{DeviceId, InvalidId, LaneId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_domain::reading::{Reading, SignedReading};
-use portcullis_simulator::ReadingSource;
+use portcullis_simulator::Outfit;
 use rand::Rng;
 
 /// The terminal of the simulated port.
@@ -21,7 +21,8 @@ pub(super) fn lanes(
     let mut lanes = Vec::new();
     for lane in 1..=count {
         let controller = ("controller", DeviceKind::Controller);
-        let sensors = ReadingSource::MODALITIES.map(|modality| (modality.as_str(), DeviceKind::Sensor(modality)));
+        let modalities = Outfit::Basic.modalities().iter();
+        let sensors = modalities.map(|modality| (modality.as_str(), DeviceKind::Sensor(*modality)));
         let mut devices = Vec::new();
         for (name, kind) in [controller].into_iter().chain(sensors) {
             let id = DeviceId::new(format!("lane-{lane}-{name}"))?;

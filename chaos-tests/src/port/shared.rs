@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::LaneId;
 use portcullis_proto::v1 as pb;
-use portcullis_simulator::{PortPlan, ReadingSource};
+use portcullis_simulator::{Outfit, PortPlan, ReadingSource};
 use prost::Message as _;
 use tokio::sync::watch;
 
@@ -67,7 +67,7 @@ impl World {
 impl Shared {
     pub(super) fn new(options: PortOptions, nodes: Nodes, plan: PortPlan) -> Self {
         Self {
-            source: ReadingSource::new(plan.seed()),
+            source: ReadingSource::new(plan.seed(), Outfit::Basic),
             options,
             nodes,
             recorder: Recorder::new(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use portcullis_config::PortClock;
 use portcullis_domain::id::{InspectionNo, Timestamp};
+use portcullis_simulator::Outfit;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -111,6 +112,7 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &InspectArgs) -> a
         dir: bed.dir().to_owned(),
         nodes: args.nodes,
         lanes: args.lanes,
+        outfit: Outfit::Basic,
         port: 0,
         clock,
         hasty: false,
@@ -127,7 +129,17 @@ pub(super) async fn run(bed: &mut Bed, global: &Global, args: &InspectArgs) -> a
     let _ended = stop.clone().drop_guard();
     let count = (args.rate * (WARM_UP.as_secs_f64() + args.seconds)).ceil() as u32;
     let (done, mut devices_done) = mpsc::unbounded_channel();
-    let port = Arc::new(Port::new(args.seed, count, args.lanes, clock, nodes.clone(), stop.clone()).telling(done));
+    let port = Arc::new(
+        Port::new(
+            args.seed,
+            count,
+            (args.lanes, Outfit::Basic),
+            clock,
+            nodes.clone(),
+            stop.clone(),
+        )
+        .telling(done),
+    );
     start_devices(&lanes, &keys, &port);
     let mut events = follow(nodes, stop);
 

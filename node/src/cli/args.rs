@@ -9,7 +9,7 @@ use portcullis_domain::id::{ClusterId, LaneId, NodeId};
 
 use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
-use super::learning::{EvaluateCommand, RiskCommand};
+use super::learning::{EvaluateCommand, RiskCommand, Sensors};
 use super::policy::PolicyCommand;
 use super::span::parse_span;
 
@@ -116,6 +116,9 @@ pub struct DemoArgs {
     /// Simulated seconds that pass in a real one; by default as fast as the rest of the options allow.
     #[arg(long, value_name = "FACTOR", value_parser = parse_speed)]
     pub speed: Option<f64>,
+    /// Which detectors the lanes have.
+    #[arg(long, value_enum, default_value_t)]
+    pub sensors: Sensors,
     /// End when all containers have a conclusion, and print one report.
     #[arg(long)]
     pub until_done: bool,

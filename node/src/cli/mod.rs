@@ -48,7 +48,8 @@ pub use bench::{
 pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
 pub use learning::{
-    EvaluateCommand, EvaluateFusionArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyLearnArgs, RiskCommand,
+    EvaluateCommand, EvaluateFusionArgs, EvaluateLanesArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyLearnArgs,
+    RiskCommand, Sensors,
 };
 
 use client::Cluster;

@@ -12,7 +12,7 @@ use portcullis_config::PortClock;
 use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::{ClusterId, DeviceId, LaneId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
-use portcullis_simulator::ReadingSource;
+use portcullis_simulator::Outfit;
 
 use crate::local::{Server, addresses, stop_all};
 
@@ -26,6 +26,8 @@ pub(crate) struct Blueprint {
     pub(crate) dir: PathBuf,
     pub(crate) nodes: u32,
     pub(crate) lanes: u32,
+    /// Which devices the lanes have.
+    pub(crate) outfit: Outfit,
     /// First port; 0 takes free ones.
     pub(crate) port: u16,
     pub(crate) clock: PortClock,
@@ -68,7 +70,7 @@ impl Cluster {
                     .with_context(|| format!("--dir: removing {} of an earlier demo", old.path().display()))?;
             }
         }
-        let (lanes, keys) = lanes(blueprint.lanes)?;
+        let (lanes, keys) = lanes(blueprint.lanes, blueprint.outfit)?;
         let key_dir = dir.join("keys");
         std::fs::create_dir_all(&key_dir)?;
         for (device, key) in &keys {
@@ -142,9 +144,9 @@ impl Cluster {
     }
 }
 
-/// Lanes with a controller and a sensor of each simulated modality, and one spare lane whose radiation portal is left to
+/// Lanes with a controller and a sensor of each modality of the outfit, and one spare lane whose radiation portal is left to
 /// recorded passes.
-fn lanes(count: u32) -> anyhow::Result<(Vec<LaneSpec>, BTreeMap<DeviceId, SigningKey>)> {
+fn lanes(count: u32, outfit: Outfit) -> anyhow::Result<(Vec<LaneSpec>, BTreeMap<DeviceId, SigningKey>)> {
     let mut keys = BTreeMap::new();
     let mut device = |lane: u32, name: &str, kind: DeviceKind| -> anyhow::Result<DeviceSpec> {
         let id = DeviceId::new(format!("lane-{lane}-{name}"))?;
@@ -156,8 +158,8 @@ fn lanes(count: u32) -> anyhow::Result<(Vec<LaneSpec>, BTreeMap<DeviceId, Signin
     let mut lanes = Vec::new();
     for lane in 1..=count {
         let mut devices = vec![device(lane, "controller", DeviceKind::Controller)?];
-        for modality in ReadingSource::MODALITIES {
-            devices.push(device(lane, modality.as_str(), DeviceKind::Sensor(modality))?);
+        for modality in outfit.modalities() {
+            devices.push(device(lane, modality.as_str(), DeviceKind::Sensor(*modality))?);
         }
         lanes.push(lane_spec(lane, devices, true)?);
     }

@@ -12,10 +12,10 @@ use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::{DeviceId, InspectionNo, LaneId, PassNo, SampleNo};
 use portcullis_domain::lane::{DeviceKind, LaneSpec};
 use portcullis_domain::message::{FromDevice, ToDevice};
-use portcullis_domain::reading::{Reading, ReadingContent, ReadingHeader, SignedReading};
+use portcullis_domain::reading::{Reading, ReadingHeader, SignedReading};
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::lane_service_client::LaneServiceClient;
-use portcullis_simulator::{Arrivals, PortOptions, PortPlan, ReadingSource};
+use portcullis_simulator::{Arrivals, Outfit, PortOptions, PortPlan, ReadingSource};
 use portcullis_wire::device::{DeviceFrame, Hello, LaneFrame, decode_lane_message, encode_device_message};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -48,22 +48,22 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// A simulated port for so many lanes: what comes to it, and how nodes are reached.
+    /// A simulated port for so many lanes: what comes to it, what scans it, and how nodes are reached.
     pub(crate) fn new(
         seed: u64,
         containers: u32,
-        lanes: u32,
+        lanes: (u32, Outfit),
         clock: PortClock,
         nodes: Nodes,
         stop: CancellationToken,
     ) -> Self {
         let mut options = PortOptions::for_terminal(TERMINAL).unwrap_or_else(|_| unreachable!("a valid label"));
         // A little more than the lanes can take, so that they are busy and a queue is there to be scheduled.
-        options.arrivals = Arrivals::Poisson { per_hour: lanes * 56 };
+        options.arrivals = Arrivals::Poisson { per_hour: lanes.0 * 56 };
         options.starts_at = clock.origin;
         Self {
             plan: PortPlan::new(seed, containers, options),
-            source: ReadingSource::new(seed),
+            source: ReadingSource::new(seed, lanes.1),
             clock: PortTime::new(clock),
             nodes,
             stale_orders: AtomicU64::new(0),
@@ -275,7 +275,7 @@ impl Running {
                 for (sample, content) in port.source.readings(modality, visit) {
                     let due = started + port.clock.rate.real_wait(ReadingSource::captured_after_ms(sample));
                     tokio::time::sleep_until(due).await;
-                    let background = matches!(content, ReadingContent::RadiationBackground(_));
+                    let background = content.precedes_pass();
                     let reading = Reading {
                         header: ReadingHeader {
                             device: device.id.clone(),

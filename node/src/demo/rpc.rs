@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use portcullis_domain::policy::Policy;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use portcullis_proto::v1::inspection_service_client::InspectionServiceClient;
+use portcullis_proto::v1::policy_service_client::PolicyServiceClient;
+use portcullis_wire::policy::encode_policy;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 /// Longest time of one call.
 const CALL_WITHIN: Duration = Duration::from_secs(3);
+
+/// So often every node is asked to activate a policy.
+const ACTIVATE_TRIES: usize = 3;
 
 /// A channel to a node. Silence is noticed within seconds.
 pub(super) fn channel(address: &str) -> Channel {
@@ -78,6 +84,30 @@ impl Nodes {
             });
         }
         all
+    }
+
+    /// Makes a policy the active one, through whichever node does it.
+    pub(super) async fn activate(&self, policy: &Policy, reason: &str) -> Result<(), Status> {
+        let request = pb::ActivatePolicyRequest {
+            context: Some(pb::RequestContext {
+                source: "simulated-terminal".to_owned(),
+                request_id: "policy".to_owned(),
+                principal: "demo".to_owned(),
+            }),
+            policy: Some(encode_policy(policy)),
+            reason: reason.to_owned(),
+        };
+        let mut last = Status::unavailable("there are no nodes");
+        for _ in 0..ACTIVATE_TRIES {
+            for (_, channel) in &self.channels {
+                let mut client = PolicyServiceClient::new(channel.clone());
+                match client.activate_policy(within(request.clone(), CALL_WITHIN)).await {
+                    Ok(_) => return Ok(()),
+                    Err(status) => last = status,
+                }
+            }
+        }
+        Err(last)
     }
 
     /// All inspections, without details.

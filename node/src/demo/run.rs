@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use portcullis_config::PortClock;
+use portcullis_config::{PortClock, all_detectors_policy};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::Timestamp;
 use portcullis_domain::policy::Tier;
@@ -26,7 +26,7 @@ use super::fault::{Injected, inject};
 use super::progress::Progress;
 use super::report::{Containers, Latency, Report, Truth, decisions, replica};
 use super::rpc::{Nodes, within};
-use crate::cli::{DemoArgs, Format};
+use crate::cli::{DemoArgs, Format, Sensors};
 use crate::clock::{PortTime, unix_ms};
 
 /// A demo that is not ready after this time has failed.
@@ -39,6 +39,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(60);
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 /// Real seconds that a demo with `--until-done` is to take without faults, if it may choose its speed.
 const WORK_S: f64 = 20.0;
+/// Real seconds that a machine with two cores needs for one container's readings of every detector, to make and to
+/// interpret them.
+const READINGS_S: f64 = 0.25;
 /// Port seconds between two containers of one lane: mostly the way of the truck.
 const CYCLE_S: f64 = 80.0;
 /// Speed of a demo that goes on until it is ended.
@@ -63,6 +66,7 @@ pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
         dir,
         nodes: args.nodes,
         lanes: args.lanes,
+        outfit: args.sensors.outfit(),
         port: args.port,
         clock,
         hasty: true,
@@ -96,7 +100,11 @@ fn choose_speed(args: &DemoArgs) -> f64 {
     match (args.until_done, args.containers) {
         (true, Some(containers)) => {
             let port_s = f64::from(containers) * CYCLE_S / f64::from(args.lanes) + 2.0 * CYCLE_S;
-            (port_s / WORK_S).clamp(1.0, 600.0).round()
+            let machine_s = match args.sensors {
+                Sensors::All => f64::from(containers) * READINGS_S,
+                Sensors::Basic => 0.0,
+            };
+            (port_s / WORK_S.max(machine_s)).clamp(1.0, 600.0).round()
         }
         _ => PLEASANT_SPEED,
     }
@@ -128,7 +136,8 @@ impl<'a> Demo<'a> {
     fn new(args: &'a DemoArgs, cluster: &'a mut Cluster, clock: PortClock, stop: CancellationToken) -> Self {
         let nodes = Nodes::new(&cluster.addresses());
         let count = args.containers.unwrap_or(ENDLESS);
-        let port = Arc::new(Port::new(args.seed, count, args.lanes, clock, nodes.clone(), stop));
+        let lanes = (args.lanes, args.sensors.outfit());
+        let port = Arc::new(Port::new(args.seed, count, lanes, clock, nodes.clone(), stop));
         let mut faults = args.faults.clone();
         faults.sort_by_key(|fault| std::cmp::Reverse(fault.at_percent));
         Self {
@@ -149,6 +158,7 @@ impl<'a> Demo<'a> {
     async fn work(&mut self, started: Instant) -> anyhow::Result<Option<Report>> {
         self.cluster.start_all()?;
         self.ready(started).await?;
+        self.choose_policy().await?;
         let ready_s = started.elapsed().as_secs_f64();
         self.introduce(ready_s);
 
@@ -223,6 +233,17 @@ impl<'a> Demo<'a> {
             READY_WITHIN.as_secs(),
             self.cluster.dir.display()
         )
+    }
+
+    /// The policy that a new cluster starts with knows only the basic detectors; lanes with all of them get one that was
+    /// learned for them, before the first container comes.
+    async fn choose_policy(&self) -> anyhow::Result<()> {
+        if self.args.sensors == Sensors::Basic {
+            return Ok(());
+        }
+        let policy = all_detectors_policy().context("the policy that ships for lanes with every detector")?;
+        let refused = self.nodes.activate(&policy, "the lanes have every detector").await;
+        refused.context("activating the policy for lanes with every detector")
     }
 
     /// Waits until every node is part of the cluster again: one that was paused first has to learn that it was given up, and

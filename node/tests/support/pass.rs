@@ -3,14 +3,19 @@
 use portcullis_domain::id::{LaneId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, LaneSpec};
 use portcullis_domain::message::{FromDevice, ToDevice};
-use portcullis_simulator::{ReadingSource, Visit};
+use portcullis_simulator::{Outfit, ReadingSource, Visit};
 
 use super::{Attached, Cluster, device, sensor_of};
 
 /// Lane 1 of terminal T1, with a controller and the sensors that the simulator has readings for.
 pub(crate) fn full_lane() -> LaneSpec {
     let mut devices = vec![device("lane-1-controller", DeviceKind::Controller)];
-    devices.extend(ReadingSource::MODALITIES.map(|modality| sensor_of(1, modality)));
+    devices.extend(
+        Outfit::Basic
+            .modalities()
+            .iter()
+            .map(|modality| sensor_of(1, *modality)),
+    );
     LaneSpec {
         id: LaneId(1),
         terminal: TerminalId::new("T1").unwrap(),
@@ -25,10 +30,10 @@ pub(crate) fn full_lane() -> LaneSpec {
 /// the devices than the one before.
 pub(crate) async fn scanned(cluster: &Cluster, inspection: u64, visit: &Visit, boot: u64) {
     let channel = cluster.nodes[&1].channel.clone();
-    let source = ReadingSource::new(7);
+    let source = ReadingSource::new(7, Outfit::Basic);
     let mut controller = Attached::attach(&channel, 1, "lane-1-controller", boot).await;
     let mut sensors = Vec::new();
-    for modality in ReadingSource::MODALITIES {
+    for modality in Outfit::Basic.modalities().iter().copied() {
         let sensor = Attached::attach(&channel, 1, &format!("lane-1-{modality}"), boot).await;
         sensors.push((modality, sensor));
     }

@@ -24,6 +24,7 @@
 //! never claim that something was shielded: a low count may be heavy, honest cargo.
 
 mod background;
+mod portal;
 mod scan;
 pub mod spectral;
 
@@ -32,6 +33,7 @@ use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::reading::{DetectorCounts, RadiationKind, RadiationSample};
 
 pub use background::{Background, Origin, Rate};
+pub use portal::PortalInterpreter;
 
 use crate::interpretation::{WEIGHT_CAP, milli_decibans};
 use scan::{Hypotheses, Scan};

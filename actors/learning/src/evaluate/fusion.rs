@@ -190,7 +190,7 @@ pub(super) fn at_natural_rates(world: &World, policy: &Policy, containers: u64, 
         .collect()
 }
 
-fn by_family(judged: &[Judged]) -> BTreeMap<&'static str, FamilyMeasure> {
+pub(super) fn by_family(judged: &[Judged]) -> BTreeMap<&'static str, FamilyMeasure> {
     ThreatFamily::ALL
         .into_iter()
         .filter_map(|family| {

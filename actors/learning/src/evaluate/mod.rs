@@ -7,6 +7,7 @@
 mod drift;
 mod founding;
 mod fusion;
+mod lanes;
 mod limit;
 mod measure;
 mod ranking;
@@ -14,4 +15,5 @@ mod ranking;
 pub use drift::Drift;
 pub use founding::Founding;
 pub use fusion::{FamilyMeasure, FusionInput, FusionReport, fusion};
+pub use lanes::{LanesReport, lanes};
 pub use measure::{LaneMinutes, Measure};

@@ -1,13 +1,24 @@
-//! The radiation portal: four gamma and two neutron detectors that count without resolving energy.
+//! The radiation portal: four gamma and two neutron detectors. Gamma detectors count only, or tell energies as well.
 
 use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::SampleNo;
 use portcullis_domain::reading::{DetectorCounts, RadiationKind, RadiationSample};
 
+use super::scintillator::{Emitter, Scale, Shape, long_spectrum, spectrum};
 use crate::noise::Noise;
 use crate::plan::Visit;
 use crate::truck::Truck;
-use crate::truth::{Place, RadiationSource};
+use crate::truth::{Place, RadiationSource, Shielding};
+
+/// What the gamma detectors of a portal tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Portal {
+    /// Counts only, as plastic scintillators do.
+    #[default]
+    Counting,
+    /// Counts by energy, as sodium iodide does.
+    Spectroscopic,
+}
 
 /// Gamma counts a second of one detector in an empty portal, on average.
 pub const BACKGROUND_GAMMA_CPS: f64 = 430.0;
@@ -98,12 +109,23 @@ fn quirk(seed: u64, visit: &Visit) -> Option<Quirk> {
     })
 }
 
-pub(super) fn background(seed: u64) -> RadiationSample {
+pub(super) fn background(seed: u64, portal: Portal) -> RadiationSample {
     let mut noise = Noise::of_port(seed, "radiation background");
+    let mut energies = Noise::of_port(seed, "background spectra");
+    let sky = Shape::of(Emitter::Surroundings, Shielding::None);
     let detectors = DETECTORS
         .iter()
         .zip(base_rates(seed))
-        .map(|(detector, rate)| count(&mut noise, detector, rate, BACKGROUND_US))
+        .zip(scales(seed))
+        .map(|((detector, rate), scale)| {
+            let mut counted = count(&mut noise, detector, rate, BACKGROUND_US);
+            if portal == Portal::Spectroscopic && detector.kind == RadiationKind::Gamma {
+                let long = long_spectrum(&mut energies, sky, counted.counts as f64, scale);
+                counted.counts = long.counts.iter().copied().map(u64::from).sum();
+                counted.spectrum = Some(long);
+            }
+            counted
+        })
         .collect();
     RadiationSample {
         real_time_us: BACKGROUND_US,
@@ -111,19 +133,26 @@ pub(super) fn background(seed: u64) -> RadiationSample {
     }
 }
 
-pub(super) fn sample(seed: u64, visit: &Visit, sample: SampleNo) -> RadiationSample {
+pub(super) fn sample(seed: u64, visit: &Visit, sample: SampleNo, portal: Portal) -> RadiationSample {
     let mut noise = Noise::of_reading(seed, &visit.equipment, Modality::Radiation, sample);
+    let mut energies = Noise::of_spectra(seed, &visit.equipment, sample);
     let front_mm = visit.truck.front_mm(sample.0);
     let quirk = quirk(seed, visit);
+    let shapes = match portal {
+        Portal::Counting => Vec::new(),
+        Portal::Spectroscopic => shapes(seed, visit),
+    };
     let mut detectors = Vec::with_capacity(DETECTORS.len());
-    for (index, (detector, base)) in DETECTORS.iter().zip(base_rates(seed)).enumerate() {
-        let rate = base * open_sky(detector, visit, front_mm)
-            + visit
-                .truth
-                .sources
-                .iter()
-                .map(|source| rate_of(detector, source, &visit.truck, front_mm))
-                .sum::<f64>();
+    let scaled = base_rates(seed).into_iter().zip(scales(seed));
+    for (index, (detector, (base, scale))) in DETECTORS.iter().zip(scaled).enumerate() {
+        let sky = base * open_sky(detector, visit, front_mm);
+        let rates: Vec<f64> = visit
+            .truth
+            .sources
+            .iter()
+            .map(|source| rate_of(detector, source, &visit.truck, front_mm))
+            .collect();
+        let rate = sky + rates.iter().sum::<f64>();
         // Counted also when it is not sent, so that a quirk changes nothing else.
         let mut counted = count(&mut noise, detector, rate, SAMPLE_US);
         match quirk {
@@ -133,6 +162,13 @@ pub(super) fn sample(seed: u64, visit: &Visit, sample: SampleNo) -> RadiationSam
                 counted.counts += counted.counts / 2;
             }
             _ => {}
+        }
+        if portal == Portal::Spectroscopic && detector.kind == RadiationKind::Gamma {
+            let mut mixture = vec![(sky, Shape::of(Emitter::Surroundings, Shielding::None))];
+            for (rate, emitters) in rates.iter().zip(&shapes) {
+                mixture.extend(emitters.iter().map(|(share, shape)| (rate * share, *shape)));
+            }
+            counted.spectrum = Some(spectrum(&mut energies, &mixture, counted.counts, scale));
         }
         detectors.push(counted);
     }
@@ -152,6 +188,30 @@ fn base_rates(seed: u64) -> [f64; 6] {
         };
         rate * noise.range(0.95, 1.05)
     })
+}
+
+/// The energy scale of each detector, as it was calibrated. No two are quite alike.
+fn scales(seed: u64) -> [Scale; 6] {
+    let mut noise = Noise::of_port(seed, "energy scales");
+    DETECTORS.map(|_| Scale {
+        offset_kev: noise.range(-3.0, 3.0),
+        gain_kev: 6.0 * noise.range(0.985, 1.015),
+    })
+}
+
+/// What each source of a container emits: shares and shapes.
+fn shapes(seed: u64, visit: &Visit) -> Vec<Vec<(f64, &'static Shape)>> {
+    let mut noise = Noise::of_spectra(seed, &visit.equipment, SampleNo(0));
+    let manifest = &visit.announcement.manifest;
+    let shape =
+        |(emitter, share): (Emitter, f64), source: &RadiationSource| (share, Shape::of(emitter, source.shielding));
+    let sources = visit.truth.sources.iter();
+    sources
+        .map(|source| {
+            let emitters = Emitter::of(source, manifest, &mut noise);
+            emitters.into_iter().map(|one| shape(one, source)).collect()
+        })
+        .collect()
 }
 
 /// How much of the background is left with the vehicle in the portal. The box hides more of it than the rest does.

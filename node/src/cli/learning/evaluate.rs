@@ -7,9 +7,9 @@ use portcullis_learning::risk::TrainOptions;
 use serde_json::Value;
 
 use super::figures::{Bar, figure, percent, plain};
-use super::policy::{learned, named, read, unreadable, world};
+use super::policy::{lane_containers, learned, named, read, shipped, unreadable, world};
 use super::risk::records;
-use super::{EvaluateFusionArgs, EvaluateRadiationArgs, EvaluateRiskArgs};
+use super::{EvaluateFusionArgs, EvaluateLanesArgs, EvaluateRadiationArgs, EvaluateRiskArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, facts, section, table};
 
@@ -43,6 +43,56 @@ pub(super) fn fusion(output: &mut Output, args: &EvaluateFusionArgs) -> Result<E
     let report = json(&report)?;
     output.document(|| report.clone(), |width| fusion_text(&report, width))?;
     Ok(Exit::Ok)
+}
+
+pub(super) fn lanes(output: &mut Output, args: &EvaluateLanesArgs) -> Result<Exit, Failure> {
+    let policy = match &args.policy {
+        Some(file) => read(file)?,
+        None => shipped(args.sensors)?,
+    };
+    let containers = lane_containers(args.sensors.outfit(), args.containers, args.seed)?;
+    let report = json(&portcullis_learning::evaluate::lanes(&policy, &containers, None))?;
+    output.document(|| report.clone(), |width| lanes_text(&report, width))?;
+    Ok(Exit::Ok)
+}
+
+fn lanes_text(report: &Value, width: Option<u16>) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let minutes = &report["lane_minutes"];
+    let share = |key: &str| figure(&report[key], percent);
+    let head = facts(&[
+        ("policy", text(&report["policy"])),
+        (
+            "containers",
+            figure(&report["containers"], |count| format!("{count:.0}")),
+        ),
+        ("threats released", share("missed")),
+        ("needless reviews", share("needless_review")),
+        ("needless exams", share("needless_exam")),
+        ("of these, could not be seen", share("unseen")),
+        ("threats among those held", share("ppv")),
+        ("stopped early", share("stopped_early")),
+        ("AUC", figure(&report["auc"], plain)),
+        ("calibration error", figure(&report["ece"], plain)),
+        (
+            "lane minutes",
+            format!(
+                "{}; p95 {}",
+                figure(&minutes["mean"], plain),
+                figure(&minutes["p95"], plain)
+            ),
+        ),
+    ]);
+    [
+        head,
+        "\n".to_owned(),
+        section("By family", &families_table(report, width)),
+        section(
+            "Beside the figures that the system was founded on",
+            &founding_table(report, width),
+        ),
+    ]
+    .concat()
 }
 
 fn fusion_text(report: &Value, width: Option<u16>) -> String {
@@ -96,43 +146,49 @@ fn fusion_text(report: &Value, width: Option<u16>) -> String {
     ]);
     rows.push(vec!["lane minutes".to_owned(), minutes(report), minutes(naive)]);
     let rates = table(&["", "THIS POLICY", "NAIVE SUM"], rows, &[], width);
-    let families = report["by_family"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(family, of)| {
-            vec![
-                family.clone(),
-                figure(&of["missed"], percent),
-                figure(&of["examined"], percent),
-            ]
-        });
-    let families = table(&["FAMILY", "RELEASED", "EXAMINED"], families.collect(), &[], width);
-    let founding = report["founding"].as_array().into_iter().flatten().map(|one| {
-        let share = |key: &str| figure(&one[key], percent);
-        vec![
-            text(&one["what"]),
-            share("needless"),
-            share("missed"),
-            share("missed_here"),
-        ]
-    });
-    let founding = table(
-        &["", "HELD", "MISSED", "MISSED HERE"],
-        founding.collect(),
-        &[1, 2, 3],
-        width,
-    );
     [
         head,
         "
 "
         .to_owned(),
         section("Rates, with 95 % intervals", &rates),
-        section("By family", &families),
-        section("Beside the figures that the system was founded on", &founding),
+        section("By family", &families_table(report, width)),
+        section(
+            "Beside the figures that the system was founded on",
+            &founding_table(report, width),
+        ),
     ]
     .concat()
+}
+
+fn families_table(report: &Value, width: Option<u16>) -> String {
+    let families = report["by_family"].as_object().into_iter().flatten();
+    let rows = families.map(|(family, of)| {
+        vec![
+            family.clone(),
+            figure(&of["missed"], percent),
+            figure(&of["examined"], percent),
+        ]
+    });
+    table(&["FAMILY", "RELEASED", "EXAMINED"], rows.collect(), &[], width)
+}
+
+fn founding_table(report: &Value, width: Option<u16>) -> String {
+    let rows = report["founding"].as_array().into_iter().flatten().map(|one| {
+        let share = |key: &str| figure(&one[key], percent);
+        vec![
+            one["what"].as_str().unwrap_or("-").to_owned(),
+            share("needless"),
+            share("missed"),
+            share("missed_here"),
+        ]
+    });
+    table(
+        &["", "HELD", "MISSED", "MISSED HERE"],
+        rows.collect(),
+        &[1, 2, 3],
+        width,
+    )
 }
 
 fn drift_text(drift: &Value) -> String {

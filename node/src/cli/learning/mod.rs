@@ -7,7 +7,8 @@ mod risk;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use portcullis_simulator::Outfit;
 
 use super::failure::{Exit, Failure};
 use super::output::Output;
@@ -19,6 +20,8 @@ pub(super) use policy::{learn, read as read_policy};
 pub enum EvaluateCommand {
     /// A policy in a world of sensors: what it misses, what it bothers people with, and whether its claims are true.
     Fusion(EvaluateFusionArgs),
+    /// A policy on simulated lanes with every detector, from raw readings to decisions.
+    Lanes(EvaluateLanesArgs),
     /// A manifest risk model, fitted to earlier declarations, on later ones.
     Risk(EvaluateRiskArgs),
     /// What radiation spectra of a few seconds tell about what is inside.
@@ -40,6 +43,43 @@ pub struct EvaluateFusionArgs {
     /// The policy, TOML; by default one that is learned in the same world, from other containers.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+}
+
+/// `portcullis evaluate lanes`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateLanesArgs {
+    /// How many containers pass; each takes some tenths of a second of the processor.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub containers: u32,
+    /// What they are drawn from.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The policy, TOML; by default the one that ships for lanes with every detector.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Which detectors the lanes have.
+    #[arg(long, value_enum, default_value_t)]
+    pub sensors: Sensors,
+}
+
+/// Which detectors simulated lanes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Sensors {
+    /// Every kind: X-ray, radiation spectra, magnetometers, NQR, trace, weighbridge, camera.
+    #[default]
+    All,
+    /// A radiation portal that counts, a weighbridge, a camera: less work for the machine.
+    Basic,
+}
+
+impl Sensors {
+    /// What the simulator calls it.
+    pub(crate) fn outfit(self) -> Outfit {
+        match self {
+            Self::All => Outfit::Full,
+            Self::Basic => Outfit::Basic,
+        }
+    }
 }
 
 /// `portcullis evaluate risk`.
@@ -80,11 +120,17 @@ pub struct EvaluateRadiationArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PolicyLearnArgs {
     /// The world to draw labelled containers from, TOML; cluster-config/worlds has examples.
-    #[arg(long, value_name = "FILE")]
-    pub world: PathBuf,
-    /// How many containers are drawn.
-    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub containers: u64,
+    #[arg(long, value_name = "FILE", required_unless_present = "lanes")]
+    pub world: Option<PathBuf>,
+    /// Learn from the raw readings of simulated lanes with every detector instead.
+    #[arg(long, conflicts_with = "world")]
+    pub lanes: bool,
+    /// How many containers are drawn; by default 200,000 of a world, and 4,000 before lanes.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub containers: Option<u64>,
+    /// Name of the policy; by default that of the world.
+    #[arg(long)]
+    pub name: Option<String>,
     /// Innocent containers that may be reviewed, percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub review: f64,
@@ -120,6 +166,7 @@ pub enum RiskCommand {
 pub(super) fn evaluate(output: &mut Output, command: &EvaluateCommand) -> Result<Exit, Failure> {
     match command {
         EvaluateCommand::Fusion(args) => evaluate::fusion(output, args),
+        EvaluateCommand::Lanes(args) => evaluate::lanes(output, args),
         EvaluateCommand::Risk(args) => evaluate::risk(output, args),
         EvaluateCommand::Radiation(args) => evaluate::radiation(output, args),
     }
