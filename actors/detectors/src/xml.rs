@@ -631,8 +631,16 @@ impl<'a> Parser<'a> {
     }
 
     fn legal(&self, text: &str, offset: usize) -> Result<(), XmlError> {
-        // Control characters are single bytes in UTF-8, so bytes can be looked at.
-        match text.bytes().find(|byte| forbidden(char::from(*byte))) {
+        // Control characters are single bytes in UTF-8, so bytes can be looked at: a block without a way out in its middle
+        // is looked at in a few instructions.
+        const BLOCK: usize = 64;
+        let spoiled = |block: &&[u8]| block.iter().fold(false, |bad, byte| bad | forbidden(char::from(*byte)));
+        let byte = text
+            .as_bytes()
+            .chunks(BLOCK)
+            .find(spoiled)
+            .and_then(|block| block.iter().find(|byte| forbidden(char::from(**byte))));
+        match byte {
             None => Ok(()),
             Some(byte) => Err(self.malformed(&format!("control character 0x{byte:02x}"), offset)),
         }
@@ -653,7 +661,7 @@ fn bad_reference(text: &str) -> String {
 
 /// Characters below space that XML 1.0 does not allow.
 fn forbidden(character: char) -> bool {
-    character < ' ' && !matches!(character, '\t' | '\n' | '\r')
+    (character < ' ') & (character != '\t') & (character != '\n') & (character != '\r')
 }
 
 fn shortened(text: &str) -> String {

@@ -1,13 +1,19 @@
 //! Dipoles in a profile: what one at a place would explain, and which ones there are.
 
-use super::gradient::{Column, Gradient, Place, inner, take_out};
+use super::gradient::{self, Gradient, Place, TOLD_APART};
+use super::known::Gram;
+use super::refine::{TRIED, TRIED_ROUGHLY, refine};
+use super::solve::{cholesky, solve};
 
 /// The most dipoles that are told apart.
 pub(super) const DIPOLES_MAX: usize = 4;
 /// A dipole is found if it explains this many times the power of the noise.
 const FOUND: f64 = 40.0;
+/// Places from which a dipole is looked for: beside a strong one there are false summits, and the places are too far apart
+/// to tell which is the true one.
+const STARTS: usize = 3;
 /// Two dipoles that are closer than this are one, metres.
-const APART_M: f64 = 1.2;
+pub(super) const APART_M: f64 = 1.2;
 
 /// What a dipole at one place would explain.
 #[derive(Debug, Clone, Copy)]
@@ -18,32 +24,31 @@ pub(super) struct Fit {
     along: [f64; 3],
 }
 
-/// A place with the columns of a dipole there, without what is known.
+/// A place with what a dipole there adds to the profile.
 pub(super) struct Candidate {
-    place: Place,
-    columns: [Column; 3],
+    pub(super) place: Place,
+    pub(super) dipole: gradient::Dipole,
+    gram: Gram<3>,
 }
 
 impl Candidate {
     pub(super) fn new(gradient: &Gradient, place: Place) -> Self {
+        let dipole = gradient.dipole(place);
         Self {
             place,
-            columns: gradient.seen_dipole(place),
+            gram: gradient.gram(&dipole),
+            dipole,
         }
     }
 
-    /// What it would explain of what is left.
-    pub(super) fn fit(&self, gradient: &Gradient) -> Fit {
-        let mut products = [[0.0; 3]; 3];
-        for (row, a) in products.iter_mut().zip(&self.columns) {
-            for (product, b) in row.iter_mut().zip(&self.columns) {
-                *product = inner(a, b);
-            }
-        }
-        Fit {
-            products,
-            along: [0, 1, 2].map(|axis: usize| inner(&self.columns[axis], &gradient.left)),
-        }
+    /// What it would explain of what was left when it was made.
+    pub(super) fn fit(&self) -> Fit {
+        Fit::of(&self.gram)
+    }
+
+    /// What it would explain of what is left with more known than in `base`, for which it was made.
+    fn fit_beyond(&self, base: &Gradient, gradient: &Gradient) -> Fit {
+        Fit::of(&gradient.gram_beyond(base, &self.gram, &self.dipole))
     }
 }
 
@@ -67,9 +72,22 @@ impl Dipole {
 }
 
 impl Fit {
+    /// Where hardly anything of a column is left, it cannot be told from what is known, and counts as nothing.
+    fn of(gram: &Gram<3>) -> Self {
+        let (mut products, mut along) = (gram.products, gram.along);
+        for axis in 0..3 {
+            if products[axis][axis] < TOLD_APART * gram.before[axis] {
+                products[axis] = [0.0; 3];
+                products.iter_mut().for_each(|row| row[axis] = 0.0);
+                along[axis] = 0.0;
+            }
+        }
+        Self { products, along }
+    }
+
     /// The moment that fits best, A m2, and the power that it explains; no moment along an axis that nothing is left of.
     /// None where the columns cannot be told apart.
-    fn best(&self) -> Option<([f64; 3], f64)> {
+    pub(super) fn best(&self) -> Option<([f64; 3], f64)> {
         let trace: f64 = (0..3).map(|axis| self.products[axis][axis]).sum();
         let mut products = self.products;
         for (axis, row) in products.iter_mut().enumerate() {
@@ -87,7 +105,7 @@ impl Fit {
         Some((moment, power))
     }
 
-    fn power(&self) -> f64 {
+    pub(super) fn power(&self) -> f64 {
         self.best().map_or(0.0, |(_, power)| power)
     }
 
@@ -139,50 +157,35 @@ pub(super) fn candidates(gradient: &Gradient) -> Vec<Candidate> {
 
 /// Looks for dipoles one after the other, the strongest first, until what is left is noise. After each one, all are moved
 /// to where they explain most beside the others. Returns them with the profile without them.
-pub(super) fn find(base: &Gradient, mut candidates: Vec<Candidate>) -> (Vec<Dipole>, Gradient) {
+pub(super) fn find(base: &Gradient, candidates: &[Candidate]) -> (Vec<Dipole>, Gradient) {
     let mut places: Vec<Place> = Vec::new();
     let mut rest = base.clone();
     while places.len() < DIPOLES_MAX {
-        let start = candidates
-            .iter()
-            .filter(|candidate| places.iter().all(|place| distance(*place, candidate.place) > APART_M))
-            .map(|candidate| (candidate.fit(&rest).power(), candidate.place))
-            .fold(
-                (0.0, [0.0; 3]),
-                |best, other| if other.0 > best.0 { other } else { best },
-            );
-        if start.0 <= 0.0 {
+        let (place, power) = summit(base, &rest, candidates, &places);
+        if power <= 0.0 {
             break;
         }
-        let candidate = refine(&rest, start, &places);
-        let place = candidate.place;
-        let power = candidate.fit(&rest).power();
         let mut without = rest.clone();
-        for column in candidate.columns {
-            let Some(new) = without.know(column) else { continue };
-            for column in candidates.iter_mut().flat_map(|candidate| &mut candidate.columns) {
-                take_out(column, new);
-            }
-        }
+        without.know_dipole(place);
         // Against what is left without it, so that it does not count as its own noise.
         if power.is_nan() || power < FOUND * without.misfit().max(1.0) {
             break;
         }
         places.push(place);
-        for moved in 0..places.len() {
-            let beside = beside(base, &places, moved);
-            let start = Candidate::new(&beside, places[moved]);
-            let start = (start.fit(&beside).power(), start.place);
-            let mut others = places.clone();
-            others.swap_remove(moved);
-            places[moved] = refine(&beside, start, &others).place;
+        rest = without;
+        if places.len() > 1 {
+            for moved in 0..places.len() {
+                let mut others = places.clone();
+                let start = others.swap_remove(moved);
+                (places[moved], _) = refine(&beside(base, &places, moved), start, &others, TRIED);
+            }
+            rest = beside(base, &places, usize::MAX);
         }
-        rest = beside(base, &places, usize::MAX);
     }
     let misfit = rest.misfit().max(1.0);
     let dipoles = (0..places.len()).filter_map(|number| {
         let (place, beside) = (places[number], beside(base, &places, number));
-        let (moment, power) = Candidate::new(&beside, place).fit(&beside).best()?;
+        let (moment, power) = Candidate::new(&beside, place).fit().best()?;
         Some(Dipole {
             place,
             moment,
@@ -190,94 +193,47 @@ pub(super) fn find(base: &Gradient, mut candidates: Vec<Candidate>) -> (Vec<Dipo
             one_row: beside.stands_in_one_row(place, misfit),
         })
     });
-    (dipoles.collect(), rest)
+    // One that explains nothing any more once the others have moved was never there.
+    (dipoles.filter(|dipole| dipole.power >= FOUND).collect(), rest)
+}
+
+/// Where one dipole more explains most of what is left, and the power that it explains there; no power if nowhere.
+fn summit(base: &Gradient, rest: &Gradient, candidates: &[Candidate], places: &[Place]) -> (Place, f64) {
+    let mut powers: Vec<(f64, Place)> = candidates
+        .iter()
+        .filter(|candidate| places.iter().all(|place| distance(*place, candidate.place) > APART_M))
+        .map(|candidate| (candidate.fit_beyond(base, rest).power(), candidate.place))
+        .collect();
+    powers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut starts: Vec<Place> = Vec::new();
+    for (_, place) in powers {
+        if starts.len() < STARTS && starts.iter().all(|start| distance(*start, place) > APART_M / 2.0) {
+            starts.push(place);
+        }
+    }
+    let rough = starts
+        .into_iter()
+        .map(|start| refine(rest, start, places, TRIED_ROUGHLY))
+        .fold(
+            ([0.0; 3], 0.0),
+            |best, other| if other.1 > best.1 { other } else { best },
+        );
+    if rough.1 > 0.0 {
+        refine(rest, rough.0, places, TRIED)
+    } else {
+        rough
+    }
 }
 
 /// The profile with all dipoles but one taken out.
 fn beside(base: &Gradient, places: &[Place], but: usize) -> Gradient {
     let mut gradient = base.clone();
     for (_, place) in places.iter().enumerate().filter(|(number, _)| *number != but) {
-        for column in gradient.seen_dipole(*place) {
-            gradient.know(column);
-        }
+        gradient.know_dipole(*place);
     }
     gradient
 }
 
-fn distance(a: Place, b: Place) -> f64 {
+pub(super) fn distance(a: Place, b: Place) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-}
-
-/// Moves a place by ever smaller steps to where it explains most, within the container and not onto
-/// another dipole.
-fn refine(gradient: &Gradient, start: (f64, Place), others: &[Place]) -> Candidate {
-    let inside = |place: Place| {
-        (0.2..=gradient.length - 0.2).contains(&place[0])
-            && (-1.2..=1.2).contains(&place[1])
-            && (1.1..=4.2).contains(&place[2])
-            && others.iter().all(|other| distance(*other, place) > APART_M)
-    };
-    let (mut power, place) = start;
-    let mut best = Candidate::new(gradient, place);
-    let mut step = 0.4;
-    while step > 0.02 {
-        let mut moved = false;
-        for (axis, sign) in [(0, -1.0), (0, 1.0), (1, -1.0), (1, 1.0), (2, -1.0), (2, 1.0)] {
-            let mut other = best.place;
-            other[axis] += sign * step;
-            if !inside(other) {
-                continue;
-            }
-            let other = Candidate::new(gradient, other);
-            let there = other.fit(gradient).power();
-            // A hair more is rounding, and could be gone after for ever.
-            if there > power * (1.0 + 1e-9) {
-                (power, best, moved) = (there, other, true);
-            }
-        }
-        if !moved {
-            step /= 2.0;
-        }
-    }
-    best
-}
-
-/// The lower Cholesky factor of a symmetric matrix, and the log of its determinant. None if a pivot is not above `least`.
-fn cholesky(matrix: [[f64; 3]; 3], least: f64) -> Option<([[f64; 3]; 3], f64)> {
-    let mut factor = [[0.0; 3]; 3];
-    let mut log_determinant = 0.0;
-    for i in 0..3 {
-        for j in 0..=i {
-            let sum: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
-            let rest = matrix[i][j] - sum;
-            if i == j {
-                if !rest.is_finite() || rest <= least {
-                    return None;
-                }
-                factor[i][i] = rest.sqrt();
-                log_determinant += rest.ln();
-            } else {
-                factor[i][j] = rest / factor[j][j];
-            }
-        }
-    }
-    Some((factor, log_determinant))
-}
-
-/// Solves with a Cholesky factor.
-fn solve(factor: &[[f64; 3]; 3], right: [f64; 3]) -> [f64; 3] {
-    let mut x = right;
-    for i in 0..3 {
-        for k in 0..i {
-            x[i] -= factor[i][k] * x[k];
-        }
-        x[i] /= factor[i][i];
-    }
-    for i in (0..3).rev() {
-        for k in i + 1..3 {
-            x[i] -= factor[k][i] * x[k];
-        }
-        x[i] /= factor[i][i];
-    }
-    x
 }

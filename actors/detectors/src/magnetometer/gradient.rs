@@ -3,6 +3,7 @@
 
 use portcullis_domain::reading::{MAGNETIC_SENSORS_MAX, MAGNETIC_VALUES_MAX, MagneticProfile};
 
+use super::known::{Column, Gram, Known, inner, take_out};
 use super::{anderson, vehicle};
 
 /// Fewer samples than this are no profile.
@@ -11,13 +12,11 @@ const SAMPLES_MIN: usize = 16;
 const VALUES: usize = 2_048;
 /// Samples this far before and behind the container are still used, metres.
 const MARGIN_M: f64 = 1.5;
-/// Directions that are left of a column after everything known was taken out count if they have this share of it.
-const INDEPENDENT: f64 = 1e-6;
 /// Share of the vehicle's field that its model misses: panels are bent, axles stand elsewhere, and the field that a
 /// sensor shows is not quite the part along that of the Earth.
 const MODEL_ERROR: f64 = 0.02;
 /// A dipole can be told from what is known if this share of its power is not explained by that.
-const TOLD_APART: f64 = 0.005;
+pub(super) const TOLD_APART: f64 = 0.005;
 
 /// Where something is in the container: behind its front end, to the left of its middle, above the road; metres.
 pub(super) type Place = [f64; 3];
@@ -30,8 +29,8 @@ pub(super) struct Row {
     z: f64,
 }
 
-/// One value for each sensor and sample, sample by sample: what a vector of the whole profile is here.
-pub(super) type Column = Vec<f64>;
+/// What a moment of 1 A m2 along each axis adds to each value, in units of noise.
+pub(super) type Dipole = Vec<[f64; 3]>;
 
 /// A profile ready for comparing.
 #[derive(Debug, Clone)]
@@ -48,8 +47,8 @@ pub(super) struct Gradient {
     noise: Column,
     /// What was measured, in units of noise, without everything in `known`.
     pub(super) left: Column,
-    /// Orthonormal: what is taken out of everything, besides what all sensors share.
-    known: Vec<Column>,
+    /// What is taken out of everything.
+    known: Known,
 }
 
 impl Gradient {
@@ -151,9 +150,9 @@ impl Gradient {
             earth: profile.earth_pt.map(|part| f64::from(part) / strength),
             length,
             covered,
+            known: Known::new(sensors, &noise),
             noise,
             left: Vec::new(),
-            known: Vec::new(),
         };
         // First with the noise of the sensors alone, to learn what the vehicle adds where; then with a share of that as noise.
         let vehicle = gradient.take_vehicle(&measured);
@@ -167,105 +166,68 @@ impl Gradient {
     /// Takes offsets and vehicle out of what was measured, in picotesla. Returns what it takes for the vehicle's,
     /// picotesla, without what all sensors share.
     fn take_vehicle(&mut self, measured: &[f64]) -> Column {
-        self.known.clear();
-        self.left.clear();
         let sensors = self.rows.len();
+        self.known = Known::new(sensors, &self.noise);
         for sensor in 0..sensors {
-            let offset = self.noise.iter().enumerate();
-            let offset = offset.map(|(at, noise)| if at % sensors == sensor { 1.0 / noise } else { 0.0 });
-            self.know(offset.collect());
+            let offset = self.known.inverse_noise().iter().enumerate();
+            let offset = offset.map(|(at, inverse)| if at % sensors == sensor { *inverse } else { 0.0 });
+            self.known.add(offset.collect());
         }
         let measured = measured.iter().zip(&self.noise).map(|(field, noise)| field / noise);
-        let with_vehicle = self.without_known(measured.collect());
+        let with_vehicle = self.known.without(measured.collect());
         self.left.clone_from(&with_vehicle);
         for column in vehicle::columns(self) {
-            self.know(column);
+            if let Some(direction) = self.known.add(column) {
+                take_out(&mut self.left, &direction);
+            }
         }
         let parts = with_vehicle.iter().zip(&self.left).zip(&self.noise);
         parts.map(|((with, without), noise)| (with - without) * noise).collect()
     }
 
-    /// What a moment of 1 A m2 along each axis at a place adds to the profile, in units of noise.
-    pub(super) fn dipole(&self, place: Place) -> [Column; 3] {
-        let mut columns = [const { Vec::new() }; 3];
+    /// What a dipole at a place adds to the profile.
+    pub(super) fn dipole(&self, place: Place) -> Dipole {
         let geometry: Vec<_> = self
             .rows
             .iter()
             .map(|row| anderson::coefficients([row.y - place[1], row.z - place[2]], self.earth))
             .collect();
-        let noise = self.noise.chunks(self.rows.len());
-        for (position, noise) in self.positions.iter().zip(noise) {
-            for ((row, noise), geometry) in self.rows.iter().zip(noise).zip(&geometry) {
+        let mut dipole = Dipole::with_capacity(self.noise.len());
+        let inverse_noise = self.known.inverse_noise().chunks(self.rows.len());
+        for (position, inverse_noise) in self.positions.iter().zip(inverse_noise) {
+            for ((row, inverse_noise), geometry) in self.rows.iter().zip(inverse_noise).zip(&geometry) {
                 let Some((coefficients, closest)) = geometry else {
-                    columns.iter_mut().for_each(|column| column.push(0.0));
+                    dipole.push([0.0; 3]);
                     continue;
                 };
                 let along = row.x - (position - place[0]);
-                let functions = anderson::functions(along / closest);
-                for (column, of_axis) in columns.iter_mut().zip(coefficients) {
-                    let field: f64 = of_axis.iter().zip(functions).map(|(c, f)| c * f).sum();
-                    column.push(field / noise);
-                }
+                let functions = anderson::functions(along / closest).map(|function| function * inverse_noise);
+                let [first, second, third] = functions;
+                dipole.push(coefficients.map(|of_axis| of_axis[0] * first + of_axis[1] * second + of_axis[2] * third));
             }
         }
-        columns
+        dipole
     }
 
-    /// The columns of a dipole at a place, without what is known.
-    ///
-    /// Where hardly anything of a column is left, it cannot be told from what is known, and is all zero.
-    pub(super) fn seen_dipole(&self, place: Place) -> [Column; 3] {
-        self.dipole(place).map(|column| {
-            let before = inner(&column, &column);
-            let mut left = self.without_known(column);
-            if inner(&left, &left) < TOLD_APART * before {
-                left.fill(0.0);
-            }
-            left
-        })
+    /// Inner products of columns without what is known, and with what is left.
+    pub(super) fn gram<const N: usize>(&self, columns: &[[f64; N]]) -> Gram<N> {
+        self.known.gram(columns, &self.left)
     }
 
-    /// Takes out of a column what all sensors share at each sample, and everything known.
-    ///
-    /// With noise that differs by sensor, what they share is along 1/noise in units of noise. A single sensor shares with
-    /// nobody: there the field of the Earth stays in, but for its mean.
-    fn without_known(&self, mut column: Column) -> Column {
-        let sensors = self.rows.len();
-        if sensors > 1 {
-            for (sample, noise) in column.chunks_mut(sensors).zip(self.noise.chunks(sensors)) {
-                let power: f64 = noise.iter().map(|noise| noise.powi(-2)).sum();
-                let shared = sample
-                    .iter()
-                    .zip(noise)
-                    .map(|(value, noise)| value / noise)
-                    .sum::<f64>()
-                    / power;
-                for (value, noise) in sample.iter_mut().zip(noise) {
-                    *value -= shared / noise;
-                }
+    /// Inner products that were taken in `base`, which knows less, as they are here.
+    pub(super) fn gram_beyond(&self, base: &Self, gram: &Gram<3>, columns: &[[f64; 3]]) -> Gram<3> {
+        self.known.gram_from(base.known.len(), gram, columns, &self.left)
+    }
+
+    /// From here on, a dipole of any moment at this place is taken out of everything.
+    pub(super) fn know_dipole(&mut self, place: Place) {
+        let dipole = self.dipole(place);
+        for axis in 0..3 {
+            let column = dipole.iter().map(|values| values[axis]).collect();
+            if let Some(direction) = self.known.add_if_new(column, TOLD_APART) {
+                take_out(&mut self.left, &direction);
             }
         }
-        for known in &self.known {
-            take_out(&mut column, known);
-        }
-        column
-    }
-
-    /// From here on, this is taken out of everything (modified Gram-Schmidt, twice for the sake of rounding).
-    ///
-    /// Returns the direction that is new, if there is one.
-    pub(super) fn know(&mut self, column: Column) -> Option<&Column> {
-        let before = inner(&column, &column);
-        let once = self.without_known(column);
-        let mut rest = self.without_known(once);
-        let power = inner(&rest, &rest);
-        if !power.is_finite() || power <= INDEPENDENT * before {
-            return None;
-        }
-        rest.iter_mut().for_each(|value| *value /= power.sqrt());
-        take_out(&mut self.left, &rest);
-        self.known.push(rest);
-        self.known.last()
     }
 
     /// Power of what is left for each value that could still vary: 1 for noise as stated.
@@ -308,18 +270,5 @@ impl Gradient {
         }
         let energies = along.iter().zip(power).filter(|(_, power)| *power > 0.0);
         energies.map(|(along, power)| along * along / power).sum()
-    }
-}
-
-/// Sum of the products of two columns.
-pub(super) fn inner(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
-}
-
-/// Takes the part along a direction of length 1 out of a column.
-pub(super) fn take_out(column: &mut [f64], direction: &[f64]) {
-    let along = inner(direction, column);
-    for (value, direction) in column.iter_mut().zip(direction) {
-        *value -= along * direction;
     }
 }

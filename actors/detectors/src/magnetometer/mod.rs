@@ -21,6 +21,9 @@ mod anderson;
 mod dipole;
 mod goods;
 mod gradient;
+mod known;
+mod refine;
+mod solve;
 mod vehicle;
 
 use portcullis_domain::evidence::{Ability, ThreatFamily, Weights};
@@ -91,8 +94,8 @@ pub fn interpret(profile: &MagneticProfile, manifest: &Manifest) -> Interpretati
         ability = Ability::Degraded;
     }
     let candidates = dipole::candidates(&gradient);
-    let fits: Vec<Fit> = candidates.iter().map(|candidate| candidate.fit(&gradient)).collect();
-    let (found, rest) = dipole::find(&gradient, candidates);
+    let fits: Vec<Fit> = candidates.iter().map(dipole::Candidate::fit).collect();
+    let (found, rest) = dipole::find(&gradient, &candidates);
     let misfit = rest.misfit().max(1.0);
     let mut blurs: Vec<f64> = fits.iter().map(|fit| fit.blur(misfit)).collect();
     blurs.sort_by(f64::total_cmp);

@@ -130,7 +130,7 @@ fn place_and_moment_of_a_dipole_are_recovered() {
     {
         for seed in 0..3 {
             let gradient = Gradient::new(&profile(&[source], seed)).unwrap();
-            let (found, _) = dipole::find(&gradient, dipole::candidates(&gradient));
+            let (found, _) = dipole::find(&gradient, &dipole::candidates(&gradient));
             let first = found.first().expect("a dipole");
             let wanted = source.1.iter().map(|part| part * part).sum::<f64>().sqrt();
             let off: f64 = first.place.iter().zip(source.0).map(|(a, b)| (a - b).powi(2)).sum();

@@ -1,6 +1,7 @@
 //! The large iron that stands beside the load: its places are known, its moments are not.
 
-use super::gradient::{Column, Gradient};
+use super::gradient::Gradient;
+use super::known::Column;
 
 /// The columns of the vehicle's large iron.
 pub(super) fn columns(gradient: &Gradient) -> Vec<Column> {
@@ -18,23 +19,29 @@ pub(super) fn columns(gradient: &Gradient) -> Vec<Column> {
         [gradient.length, 0.0, MIDDLE],
         [gradient.length + 0.5, 0.0, LOW],
     ] {
-        columns.extend(gradient.dipole(place));
+        add(&mut columns, &gradient.dipole(place));
     }
     for (across, height) in [(0.0, LOW), (-1.2, MIDDLE), (1.2, MIDDLE), (0.0, ROOF)] {
-        let mut sides = [const { Vec::new() }; 3];
+        let mut side: Vec<[f64; 3]> = Vec::new();
         for part in 0..PARTS {
             let behind = gradient.length * (f64::from(part) + 0.5) / f64::from(PARTS);
-            for (side, column) in sides.iter_mut().zip(gradient.dipole([behind, across, height])) {
-                if side.is_empty() {
-                    *side = column;
-                } else {
-                    for (sum, value) in side.iter_mut().zip(column) {
-                        *sum += value;
-                    }
+            let dipole = gradient.dipole([behind, across, height]);
+            if side.is_empty() {
+                side = dipole;
+                continue;
+            }
+            for (sums, values) in side.iter_mut().zip(dipole) {
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += value;
                 }
             }
         }
-        columns.extend(sides);
+        add(&mut columns, &side);
     }
     columns
+}
+
+/// Adds a column for each axis.
+fn add(columns: &mut Vec<Column>, dipole: &[[f64; 3]]) {
+    columns.extend((0..3).map(|axis| dipole.iter().map(|values| values[axis]).collect::<Column>()));
 }

@@ -176,20 +176,21 @@ pub(super) fn channels(
     };
     let mut whole: u64 = 0;
     let mut parts = 0.0_f64;
-    let mut tokens = text.split_ascii_whitespace();
-    while let Some(token) = tokens.next() {
-        let run = match count(token).map_err(BadCounts::Value)? {
+    let mut numbers = Counts { rest: text };
+    while let Some(number) = numbers.next() {
+        let run = match number.map_err(BadCounts::Value)? {
             Count::Whole(0) if counted_zeros => {
-                let Some(length) = tokens.next() else {
-                    return Err(BadCounts::Value("it ends in the middle of a run of zeros".to_owned()));
-                };
-                match count(length).map_err(BadCounts::Value)? {
-                    Count::Whole(length) if length > 0 => length as usize,
-                    _ => {
+                let before = numbers.rest;
+                match numbers.next().transpose().map_err(BadCounts::Value)? {
+                    Some(Count::Whole(length)) if length > 0 => length as usize,
+                    Some(_) => {
+                        let length = before.split_ascii_whitespace().next().unwrap_or_default();
                         return Err(BadCounts::Value(format!(
-                            "{length:?} is not the length of a run of zeros"
+                            "{:?} is not the length of a run of zeros",
+                            shortened(length)
                         )));
                     }
+                    None => return Err(BadCounts::Value("it ends in the middle of a run of zeros".to_owned())),
                 }
             }
             Count::Whole(value) => {
@@ -226,13 +227,43 @@ enum Count {
     Part(f64),
 }
 
-fn count(token: &str) -> Result<Count, String> {
-    let bytes = token.as_bytes();
-    if !bytes.is_empty() && bytes.len() <= 9 && bytes.iter().all(u8::is_ascii_digit) {
-        return Ok(Count::Whole(
-            bytes.iter().fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0')),
-        ));
+/// The counts of a text, one after the other. Most are short and whole, and are read while their end is looked for.
+struct Counts<'t> {
+    rest: &'t str,
+}
+
+impl Iterator for Counts<'_> {
+    type Item = Result<Count, String>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        /// More could be beyond 32 bits.
+        const DIGITS_MAX: usize = 9;
+        let start = self.rest.bytes().position(|byte| !byte.is_ascii_whitespace())?;
+        let token = self.rest.get(start..)?;
+        let (mut value, mut digits) = (0_u32, 0);
+        for byte in token.bytes().take(DIGITS_MAX) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value * 10 + u32::from(digit);
+            digits += 1;
+        }
+        let ends = token.as_bytes().get(digits).is_none_or(u8::is_ascii_whitespace);
+        if digits > 0 && ends {
+            self.rest = token.get(digits..)?;
+            return Some(Ok(Count::Whole(value)));
+        }
+        let end = token.bytes().position(|byte| byte.is_ascii_whitespace());
+        let (token, rest) = token.split_at_checked(end.unwrap_or(token.len()))?;
+        self.rest = rest;
+        Some(count(token))
     }
+}
+
+/// A count that is not short and whole: with a fraction, an exponent, a sign or many digits.
+fn count(token: &str) -> Result<Count, String> {
     let value: f64 = token
         .parse()
         .map_err(|_| format!("{:?} is not a count", shortened(token)))?;
@@ -313,6 +344,18 @@ mod tests {
         assert_eq!(plain.counts, [0, 2, 5]);
         let summed = channels(" 0 2 5\n 0\n 3 7", true, None, 100).unwrap();
         assert_eq!((summed.counts.len(), summed.len, summed.total), (0, 7, 12));
+    }
+
+    #[test]
+    fn short_long_and_odd_spellings_of_counts_are_read_alike() {
+        let text = "0007\t123456789\r\n4294967295 1e3 +5 2. 4294967295.0\n000000000012";
+        let read = channels(text, false, Some(0), 100).unwrap();
+        assert_eq!(read.counts, [7, 123_456_789, u32::MAX, 1_000, 5, 2, u32::MAX, 12]);
+        assert_eq!(read.total, read.counts.iter().copied().map(u64::from).sum::<u64>());
+        for text in ["4294967296", "12x", "1\u{a0}2", "\u{663}", "1-", "--1"] {
+            assert!(channels(text, false, Some(0), 100).is_err(), "{text}");
+        }
+        assert_eq!(channels(" \n\t", true, Some(0), 100).unwrap().len, 0);
     }
 
     #[test]

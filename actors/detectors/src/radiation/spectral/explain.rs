@@ -92,14 +92,19 @@ pub fn explain(observation: &Observation<'_>, norm_declared: bool, looks: usize)
     let none = observation.background();
     let harmless = observation.explain(&none, price, |class| class != NuclideClass::SpecialNuclear);
     let mut best = harmless.clone();
-    for start in [&harmless, &none] {
-        let other = observation.explain(start, price, |_| true);
+    let first = observation.extended(&none, |_| true);
+    let mut others = Vec::new();
+    // With nothing named, it is the background, which is the other start.
+    if !harmless.sources.is_empty() {
+        others.push(observation.explain(&harmless, price, |_| true));
+    }
+    others.push(observation.explain_from(&none, first.clone(), price, |_| true));
+    for other in others {
         if price_paid(observation, &other, price) > price_paid(observation, &best, price) {
             best = other;
         }
     }
     // Weaker than anything that is named, but still a measure of how far from background the counts are.
-    let first = observation.extended(&none, |_| true);
     let highest = first.map_or(none.log_likelihood, |first| {
         first.log_likelihood.max(best.log_likelihood)
     });

@@ -38,6 +38,11 @@ pub struct Observation<'t> {
     counts: Vec<f64>,
     expected: Vec<f64>,
     worth: Vec<f64>,
+    /// Worth times counts, by bin.
+    worth_counts: Vec<f64>,
+    /// What a count more of each template or continuum costs by the counts that it expects: worth times shape, summed over
+    /// the bins that are used.
+    costs: Vec<f64>,
 }
 
 /// One explanation of a spectrum.
@@ -74,13 +79,22 @@ impl<'t> Observation<'t> {
                 let uncertain = variance + background * background + template * template;
                 1.0 / (1.0 + uncertain / counts.max(*expected).max(1.0))
             });
-        Self {
+        let worth: Vec<f64> = worth.collect();
+        let worth_counts = worth.iter().zip(counts).map(|(worth, counts)| worth * counts);
+        let bins = bins.start.min(counts.len())..bins.end.min(counts.len());
+        let mut observation = Self {
             templates,
-            bins: bins.start.min(counts.len())..bins.end.min(counts.len()),
-            worth: worth.collect(),
+            bins,
             counts: counts.to_vec(),
             expected,
-        }
+            worth_counts: worth_counts.collect(),
+            worth,
+            costs: Vec::new(),
+        };
+        let shapes = templates.templates.len() + templates.continua.len();
+        let cost = |index| observation.cost(templates.shape(index), &templates.support(index));
+        observation.costs = (0..shapes).map(cost).collect();
+        observation
     }
 
     /// The library that it is explained with.
@@ -95,28 +109,48 @@ impl<'t> Observation<'t> {
             .map_or(0.0, |counts| counts.iter().sum())
     }
 
-    fn shape(&self, index: usize) -> &'t [f64] {
-        self.templates.shape(index)
+    /// The bins of a support that are used.
+    fn used(&self, support: &Range<usize>) -> Range<usize> {
+        let start = self.bins.start.max(support.start);
+        start..self.bins.end.min(support.end).max(start)
     }
 
-    /// First and negative second derivative of the log-likelihood along a shape.
-    fn slope(&self, model: &[f64], shape: &[f64], support: &Range<usize>) -> (f64, f64) {
-        let start = self.bins.start.max(support.start);
-        let bins = start..self.bins.end.min(support.end).max(start);
-        let (Some(counts), Some(worth), Some(model), Some(shape)) = (
-            self.counts.get(bins.clone()),
-            self.worth.get(bins.clone()),
+    /// Worth times shape, summed over the bins that are used.
+    fn cost(&self, shape: &[f64], support: &Range<usize>) -> f64 {
+        let bins = self.used(support);
+        let (Some(worth), Some(shape)) = (self.worth.get(bins.clone()), shape.get(bins)) else {
+            return 0.0;
+        };
+        worth.iter().zip(shape).map(|(worth, shape)| worth * shape).sum()
+    }
+
+    /// First and negative second derivative of the log-likelihood along a shape of this cost.
+    fn slope(&self, model: &[f64], shape: &[f64], support: &Range<usize>, cost: f64) -> (f64, f64) {
+        let bins = self.used(support);
+        let (Some(worth_counts), Some(model), Some(shape)) = (
+            self.worth_counts.get(bins.clone()),
             model.get(bins.clone()),
             shape.get(bins),
         ) else {
             return (0.0, 0.0);
         };
-        let bins = counts.iter().zip(worth).zip(model.iter().zip(shape));
-        bins.fold((0.0, 0.0), |(slope, bend), ((counts, worth), (model, shape))| {
-            let relative = shape / model;
-            let gain = worth * counts * relative;
-            (slope + gain - worth * shape, bend + gain * relative)
-        })
+        let (gain, bend) = ratio_sums(worth_counts, model, shape);
+        (gain - cost, bend)
+    }
+
+    /// The same along a template or continuum.
+    fn slope_of(&self, model: &[f64], index: usize) -> (f64, f64) {
+        let cost = self.costs.get(index).copied().unwrap_or(0.0);
+        self.slope(model, self.templates.shape(index), &self.templates.support(index), cost)
+    }
+
+    /// Changes the amount of a template or continuum in a model.
+    fn add_source(&self, model: &mut [f64], index: usize, amount: f64) {
+        let support = self.templates.support(index);
+        let shape = self.templates.shape(index).get(support.clone());
+        if let (Some(model), Some(shape)) = (model.get_mut(support), shape) {
+            add(model, shape, amount);
+        }
     }
 
     fn log_likelihood(&self, model: &[f64], scale: f64) -> f64 {
@@ -134,31 +168,31 @@ impl<'t> Observation<'t> {
     pub fn fit(&self, mut scale: f64, mut sources: Vec<(usize, f64)>) -> Fit {
         let (prior_shape, prior_rate) = scale_prior();
         let mut model = self.model(scale, &sources);
-        let mut before = self.log_likelihood(&model, scale);
+        let all = 0..self.expected.len();
+        let cost = self.cost(&self.expected, &all);
         for _ in 0..SWEEPS {
-            let (slope, bend) = self.slope(&model, &self.expected, &(0..self.expected.len()));
+            let (slope, bend) = self.slope(&model, &self.expected, &all, cost);
             let slope = slope + (prior_shape - 1.0) / scale - prior_rate;
             let bend = bend + (prior_shape - 1.0) / (scale * scale);
             let next = (scale + slope / bend).max(SCALE_MIN);
+            let mut gain = newton_gain(slope, bend, next - scale);
             add(&mut model, &self.expected, next - scale);
             scale = next;
-            for (template, amount) in &mut sources {
-                let shape = self.shape(*template);
-                let support = self.templates.support(*template);
-                let (slope, bend) = self.slope(&model, shape, &support);
+            for (index, amount) in &mut sources {
+                let (slope, bend) = self.slope_of(&model, *index);
                 if bend > 0.0 {
                     let next = (*amount + slope / bend).max(0.0);
-                    if let (Some(model), Some(shape)) = (model.get_mut(support.clone()), shape.get(support)) {
-                        add(model, shape, next - *amount);
+                    let step = next - *amount;
+                    if step != 0.0 {
+                        gain += newton_gain(slope, bend, step);
+                        self.add_source(&mut model, *index, step);
+                        *amount = next;
                     }
-                    *amount = next;
                 }
             }
-            let now = self.log_likelihood(&model, scale);
-            if (now - before).abs() < CONVERGED {
+            if gain < CONVERGED {
                 break;
             }
-            before = now;
         }
         // The small differences of many updates are taken out.
         let model = self.model(scale, &sources);
@@ -172,8 +206,8 @@ impl<'t> Observation<'t> {
 
     fn model(&self, scale: f64, sources: &[(usize, f64)]) -> Vec<f64> {
         let mut model: Vec<f64> = self.expected.iter().map(|expected| expected * scale).collect();
-        for (template, amount) in sources {
-            add(&mut model, self.shape(*template), *amount);
+        for (index, amount) in sources {
+            self.add_source(&mut model, *index, *amount);
         }
         model
     }
@@ -193,7 +227,7 @@ impl<'t> Observation<'t> {
             if !allowed(nuclide.class) || known.contains(&nuclide.name) {
                 continue;
             }
-            let (slope, bend) = self.slope(&fit.model, &template.shape, &self.templates.support(index));
+            let (slope, bend) = self.slope_of(&fit.model, index);
             if slope <= 0.0 || bend <= 0.0 {
                 continue;
             }
@@ -269,14 +303,30 @@ impl<'t> Observation<'t> {
 
     /// Adds nuclides of allowed classes as long as each wins more than `price`, then takes out those that no longer do.
     pub fn explain(&self, start: &Fit, price: f64, allowed: impl Fn(NuclideClass) -> bool) -> Fit {
+        let first = self.room(start).then(|| self.extended(start, &allowed)).flatten();
+        self.explain_from(start, first, price, allowed)
+    }
+
+    /// The same, if the best explanation with the first nuclide is known already.
+    pub fn explain_from(
+        &self,
+        start: &Fit,
+        first: Option<Fit>,
+        price: f64,
+        allowed: impl Fn(NuclideClass) -> bool,
+    ) -> Fit {
         let mut best = start.clone();
-        while self.nuclides(&best).len() < NUCLIDES_MAX {
-            match self.extended(&best, &allowed) {
-                Some(next) if next.log_likelihood - best.log_likelihood > price => best = self.relaxed(&next),
-                _ => break,
-            }
+        let mut next = first;
+        while let Some(found) = next.filter(|found| found.log_likelihood - best.log_likelihood > price) {
+            best = self.relaxed(&found);
+            next = self.room(&best).then(|| self.extended(&best, &allowed)).flatten();
         }
         self.pruned(best, price)
+    }
+
+    /// Whether a fit may have one nuclide more.
+    fn room(&self, fit: &Fit) -> bool {
+        self.nuclides(fit).len() < NUCLIDES_MAX
     }
 
     /// Takes out nuclides that win less than `price`, the least first.
@@ -364,6 +414,36 @@ impl Fit {
 fn scale_prior() -> (f64, f64) {
     let shape = 1.0 / (SCALE_DEVIATION * SCALE_DEVIATION);
     (shape, shape / SCALE_MEAN)
+}
+
+/// What a step along one amount wins, by the parabola that the derivatives describe.
+fn newton_gain(slope: f64, bend: f64, step: f64) -> f64 {
+    step * (slope - 0.5 * bend * step)
+}
+
+/// Sums of `w r` and `w r r` with `r = shape / model`: four sums side by side, so that a processor can work on several bins at
+/// once, which the fixed order of a single sum forbids.
+fn ratio_sums(weights: &[f64], model: &[f64], shape: &[f64]) -> (f64, f64) {
+    const LANES: usize = 4;
+    let (mut gains, mut bends) = ([0.0; LANES], [0.0; LANES]);
+    let (weights, weights_left) = weights.as_chunks::<LANES>();
+    let (model, model_left) = model.as_chunks::<LANES>();
+    let (shape, shape_left) = shape.as_chunks::<LANES>();
+    for ((weights, model), shape) in weights.iter().zip(model).zip(shape) {
+        for lane in 0..LANES {
+            let relative = shape[lane] / model[lane];
+            let gain = weights[lane] * relative;
+            gains[lane] += gain;
+            bends[lane] += gain * relative;
+        }
+    }
+    for ((weight, model), shape) in weights_left.iter().zip(model_left).zip(shape_left) {
+        let relative = shape / model;
+        let gain = weight * relative;
+        gains[0] += gain;
+        bends[0] += gain * relative;
+    }
+    (gains.iter().sum(), bends.iter().sum())
 }
 
 fn add(model: &mut [f64], shape: &[f64], amount: f64) {

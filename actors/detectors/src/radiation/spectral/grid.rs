@@ -2,6 +2,8 @@
 
 use portcullis_domain::finding::{Finding, FindingCode};
 
+use super::rebinning::Rebinning;
+
 /// Lower end of the grid, keV. Portals cut off somewhere below, and what is below seldom leaves a container.
 pub const ENERGY_MIN_KEV: f64 = 45.0;
 /// Upper end, keV: above the 2614 keV line with its resolution.
@@ -72,67 +74,7 @@ impl Grid {
             let detail = format!("{} edges for {} channels", edges_kev.len(), counts.len());
             return Err(Finding::new(FindingCode::CalibrationOdd, "calibration", detail));
         }
-        let odd = edges_kev.windows(2).position(|pair| match pair {
-            [low, high] => !(low.is_finite() && high.is_finite() && low < high),
-            _ => true,
-        });
-        if let Some(channel) = odd {
-            let detail = format!("energies do not rise at channel {channel}; the spectrum was left out");
-            return Err(Finding::new(FindingCode::CalibrationOdd, "calibration", detail));
-        }
-        let bad = counts.iter().position(|count| {
-            let count: f64 = (*count).into();
-            !(count.is_finite() && count >= 0.0)
-        });
-        if let Some(channel) = bad {
-            let detail = format!("channel {channel} has no count of 0 or more; the spectrum was left out");
-            return Err(Finding::new(FindingCode::ValueUnreadable, "counts", detail));
-        }
-        let mut binned = vec![0.0; self.bins()];
-        let channels = edges_kev.iter().zip(edges_kev.iter().skip(1)).zip(counts);
-        for ((low, high), count) in channels {
-            let count: f64 = (*count).into();
-            if count > 0.0 {
-                self.share(*low, *high, count, &mut binned);
-            }
-        }
-        let (lowest, highest) = match edges_kev {
-            [lowest, .., highest] => (*lowest, *highest),
-            _ => (f64::INFINITY, f64::NEG_INFINITY),
-        };
-        let first = self.edges_kev.partition_point(|edge| *edge < lowest);
-        let end = self
-            .edges_kev
-            .partition_point(|edge| *edge <= highest)
-            .saturating_sub(1);
-        if first >= end {
-            let detail = format!("{lowest:.0} to {highest:.0} keV is outside the range that is looked at");
-            return Err(Finding::new(FindingCode::CalibrationOdd, "calibration", detail));
-        }
-        Ok(Binned {
-            counts: binned,
-            first,
-            end,
-        })
-    }
-
-    fn share(&self, low: f64, high: f64, count: f64, binned: &mut [f64]) {
-        let (from, to) = (low.max(ENERGY_MIN_KEV), high.min(ENERGY_MAX_KEV));
-        if from >= to {
-            return;
-        }
-        let per_kev = count / (high - low);
-        let mut at = self.bin_of(from).unwrap_or(0);
-        let mut from = from;
-        while let (Some(bin), Some(edge)) = (binned.get_mut(at), self.edges_kev.get(at + 1)) {
-            let upto = edge.min(to);
-            *bin += per_kev * (upto - from).max(0.0);
-            if *edge >= to {
-                break;
-            }
-            from = upto.max(from);
-            at += 1;
-        }
+        Rebinning::new(self, edges_kev)?.rebin(counts)
     }
 }
 

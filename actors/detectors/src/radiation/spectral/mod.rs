@@ -2,7 +2,7 @@
 //!
 //! - [`nuclides`]: published gamma lines and what each nuclide usually is
 //! - [`response`], [`templates`]: what a detector shows of them behind some shieldings; generated, not measured
-//! - [`grid`]: spectra of any calibration on common bins
+//! - [`grid`], [`rebinning`]: spectra of any calibration on common bins
 //! - [`slices`]: spectra of a second, and the background
 //! - [`fit`]: maximum likelihood of background plus templates
 //! - [`explain`]: class, names and weight of the best explanation
@@ -18,6 +18,7 @@ pub mod fit;
 pub mod goods;
 pub mod grid;
 pub mod nuclides;
+pub mod rebinning;
 pub mod response;
 pub mod slices;
 pub mod templates;

@@ -5,6 +5,7 @@ use portcullis_domain::reading::{RadiationKind, RadiationSample};
 
 use super::super::{Background, Origin};
 use super::grid::{Grid, channel_edges};
+use super::rebinning::Rebinning;
 use super::response::Detector;
 
 /// More calibrations than this are not remembered; a portal has one for each detector.
@@ -62,11 +63,19 @@ impl Slice {
     }
 }
 
+/// Where the channels of a calibration fall.
+#[derive(Debug, Clone)]
+struct Calibration {
+    calibration_kev: Vec<f64>,
+    channels: usize,
+    rebinning: Rebinning,
+}
+
 /// Brings spectra onto the grid, remembers calibrations and what could not be used.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     grid: Grid,
-    calibrations: Vec<(Vec<f64>, Vec<f64>)>,
+    calibrations: Vec<Calibration>,
     pub(super) findings: Vec<Finding>,
     pub(super) used: u64,
     pub(super) refused: u64,
@@ -101,27 +110,22 @@ impl Reader {
                 ));
                 continue;
             }
-            let binned = self
-                .edges(&spectrum.calibration_kev, spectrum.counts.len())
-                .and_then(|at| {
-                    let edges = self.calibrations.get(at).map_or(&[][..], |(_, edges)| edges.as_slice());
-                    self.grid.rebin(edges, &spectrum.counts)
-                });
-            match binned {
+            let known = self.calibration(&spectrum.calibration_kev, spectrum.counts.len());
+            match known.map(|at| self.calibrations.get(at)) {
                 Err(finding) => {
                     let field = format!("{} {}", detector.name, finding.field);
                     self.refuse(Finding::new(finding.code, field, finding.detail));
                 }
-                Ok(binned) => {
+                Ok(None) => {}
+                Ok(Some(Calibration { rebinning, .. })) => {
                     self.used += 1;
                     let share = detector.live_time_us as f64 / sample.real_time_us.max(1) as f64;
                     self.live_share_min = self.live_share_min.min(share);
-                    for (sum, counts) in slice.counts.iter_mut().zip(&binned.counts) {
-                        *sum += counts;
-                    }
+                    rebinning.add(&spectrum.counts, &mut slice.counts);
                     slice.live_s += detector.live_time_us as f64 / 1e6;
-                    slice.first = slice.first.max(binned.first);
-                    slice.end = slice.end.min(binned.end);
+                    let covered = rebinning.covered();
+                    slice.first = slice.first.max(covered.start);
+                    slice.end = slice.end.min(covered.end);
                 }
             }
         }
@@ -138,20 +142,25 @@ impl Reader {
         }
     }
 
-    /// Where the channel edges of this calibration are remembered.
-    fn edges(&mut self, calibration_kev: &[f64], channels: usize) -> Result<usize, Finding> {
+    /// Where this calibration is remembered.
+    fn calibration(&mut self, calibration_kev: &[f64], channels: usize) -> Result<usize, Finding> {
         let known = self
             .calibrations
             .iter()
-            .position(|(known, edges)| known == calibration_kev && edges.len() == channels + 1);
+            .position(|known| known.calibration_kev == calibration_kev && known.channels == channels);
         if let Some(known) = known {
             return Ok(known);
         }
         let edges = channel_edges(calibration_kev, channels)?;
+        let rebinning = Rebinning::new(&self.grid, &edges)?;
         if self.calibrations.len() >= CALIBRATIONS_MAX {
             self.calibrations.clear();
         }
-        self.calibrations.push((calibration_kev.to_vec(), edges));
+        self.calibrations.push(Calibration {
+            calibration_kev: calibration_kev.to_vec(),
+            channels,
+            rebinning,
+        });
         Ok(self.calibrations.len() - 1)
     }
 }
