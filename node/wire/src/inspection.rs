@@ -181,6 +181,16 @@ fn encode_explanation(explanation: &Explanation) -> pb::Explanation {
             .collect(),
         unseen: explanation.unseen.clone(),
         would_change: explanation.would_change.clone(),
+        sources: explanation
+            .views
+            .iter()
+            .map(|view| pb::SourceView {
+                source: view.source.clone(),
+                modality: encode_modality(view.modality) as i32,
+                ability: encode_ability(view.ability) as i32,
+                says: view.says.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `portcullis inspection show`: everything about one inspection, and the sum behind its conclusion.
 
+mod why;
+
 use portcullis_domain::explanation::decibans;
 use portcullis_proto::v1;
 
@@ -18,6 +20,7 @@ pub(super) fn text(answer: &v1::GetInspectionResponse, width: Option<u16>) -> St
     let inner = width.map(|width| width.saturating_sub(2));
     [
         header(&inspection),
+        section("Why", &why::text(&inspection, inner)),
         section("Goods", &goods(&inspection, inner)),
         section(
             "Findings about id, document and course of events",
@@ -34,14 +37,6 @@ pub(super) fn text(answer: &v1::GetInspectionResponse, width: Option<u16>) -> St
             &sums(&inspection, inner),
         ),
         section("Conclusion", &conclusion(&inspection)),
-        section(
-            "What could not be seen",
-            &bullets(inspection.explanation.as_ref().map(|why| why.unseen.as_slice())),
-        ),
-        section(
-            "What would change it",
-            &bullets(inspection.explanation.as_ref().map(|why| why.would_change.as_slice())),
-        ),
         section("Adjudications", &adjudications(&inspection.adjudications, inner)),
     ]
     .concat()
@@ -505,6 +500,15 @@ mod tests {
         }
     }
 
+    fn view(source: &str, modality: v1::Modality, says: &str) -> v1::SourceView {
+        v1::SourceView {
+            source: source.to_owned(),
+            modality: modality as i32,
+            ability: v1::Ability::Clear as i32,
+            says: says.to_owned(),
+        }
+    }
+
     fn family(family: v1::ThreatFamily, manifest: i32, radiation: i32) -> v1::FamilyExplanation {
         v1::FamilyExplanation {
             family: family as i32,
@@ -604,13 +608,17 @@ mod tests {
                     ..Default::default()
                 }),
                 explanation: Some(v1::Explanation {
-                    sentence: "review: weighbridge evidence is required and missing.".to_owned(),
+                    sentence: "Held for an officer's review: the weighbridge says nothing.".to_owned(),
                     families: vec![
                         family(v1::ThreatFamily::Nuclear, 0, 15_000),
                         family(v1::ThreatFamily::Undeclared, 1_500, -1_950),
                     ],
-                    unseen: vec!["radiation saw degraded".to_owned()],
-                    would_change: vec!["fresh and clear weighbridge evidence would take this reason away".to_owned()],
+                    unseen: vec!["the radiation portal saw only in part".to_owned()],
+                    would_change: vec!["a fresh look of the weighbridge would take this reason away".to_owned()],
+                    sources: vec![
+                        view("manifest", v1::Modality::Manifest, "noticed nothing unusual"),
+                        view("lane-9-radiation", v1::Modality::Radiation, "saw only in part"),
+                    ],
                 }),
                 ..Default::default()
             }),
@@ -643,6 +651,24 @@ priority   0
 passes     1, the last one complete
 document   wco-dm/3.6, sha256 aaaa, reference LRN1
 
+Why
+  Held for an officer's review: the weighbridge says nothing.
+
+  How nuclear material comes to about 1 in 810 (10 dB more is ten times as likely):
+  WHAT                           DB  SEEN
+  before anything was seen  -30.000  how common it is among containers
+  manifest                    0.000  noticed nothing unusual
+  lane-9-radiation          +15.000  saw only in part
+  = together                -15.000  about 1 in 810
+  a review begins at        -10.000
+  an exam begins at           0.000
+
+  What could not be seen:
+  - the radiation portal saw only in part
+
+  What would change it:
+  - a fresh look of the weighbridge would take this reason away
+
 Goods
   #  CODE      DESCRIPTION        GROSS  NET  PACKAGES  ORIGIN  DANGEROUS
   1  18040000  Cocoa\u{fffd}[2Jbutter  15.5 kg    -         -          UN 0004
@@ -670,18 +696,12 @@ Sum of weights, dB (prior + what each source adds = score)
 
 Conclusion
   tier       review
-  why        review: weighbridge evidence is required and missing.
+  why        Held for an officer's review: the weighbridge says nothing.
   reasons    review: weighbridge evidence is required and missing
   judged     after sample 133, the last that told anything new
   evidence   # 0
   policy     cccc
   concluded  2026-03-01T12:00:34.000Z, log entry 13
-
-What could not be seen
-  - radiation saw degraded
-
-What would change it
-  - fresh and clear weighbridge evidence would take this reason away
 ";
         assert_eq!(text(&answer(), None), expected);
         assert_eq!(check_sums(&answer().inspection.unwrap()), Vec::<String>::new());

@@ -1,21 +1,41 @@
-//! The explanation of a conclusion: the sum itself, what could not be seen, and what would have changed the tier.
+//! The explanation of a conclusion: the sum itself, what each source saw, what could not be seen, and what would have
+//! changed the tier.
+
+mod words;
 
 use crate::evidence::{Ability, Modality, ThreatFamily, Weights};
 use crate::fusion::{Reason, Verdict, contributions, priors, required_of};
 use crate::inspection::Inspection;
 use crate::policy::{Policy, Tier};
 
+pub use words::{chance, instrument, threat};
+
 /// Why a conclusion is what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// One sentence for the officer.
     pub sentence: String,
+    /// What each source saw, in the order of the terms of each sum.
+    pub views: Vec<View>,
     /// The sum of each family, worst distance to a threshold first.
     pub sums: Vec<Sum>,
     /// What could not be seen, a sentence each.
     pub unseen: Vec<String>,
     /// What would have changed the tier, a sentence each.
     pub would_change: Vec<String>,
+}
+
+/// What one source saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Which source: the device, or the modality where there is none.
+    pub source: String,
+    /// Its modality.
+    pub modality: Modality,
+    /// How well it could see.
+    pub ability: Ability,
+    /// In words, with what it found.
+    pub says: String,
 }
 
 /// The sum behind one family's score: prior and terms add up to the score exactly.
@@ -58,6 +78,13 @@ pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> 
     let terms = contributions(policy, &evidence, verdict.at_sample);
     let prior = priors(policy);
 
+    let views: Vec<View> = terms
+        .iter()
+        .filter_map(|term| {
+            let source = evidence.get(term.index as usize)?;
+            Some(words::view(source, term.ability, verdict.at_sample))
+        })
+        .collect();
     let mut sums: Vec<Sum> = policy
         .families
         .iter()
@@ -68,8 +95,7 @@ pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> 
                 .map(|term| Term {
                     source: evidence
                         .get(term.index as usize)
-                        .and_then(|one| one.readings.as_ref())
-                        .map_or_else(|| term.modality.to_string(), |range| range.device.to_string()),
+                        .map_or_else(|| term.modality.to_string(), |one| words::source_of(one)),
                     modality: term.modality,
                     ability: term.ability,
                     adds: term.adds.of(family),
@@ -89,44 +115,29 @@ pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> 
         .collect();
     sums.sort_by_key(|sum| (i64::from(sum.review) - i64::from(sum.score), sum.family));
 
-    let unseen = terms
+    let unseen = views
         .iter()
-        .filter(|term| term.ability != Ability::Clear)
-        .map(|term| format!("{} saw {}", term.modality, term.ability))
+        .filter(|view| view.ability != Ability::Clear)
+        .map(|view| format!("{} ({}): {}", words::instrument(view.modality), view.source, view.says))
         .chain(
             required_of(policy, &inspection.manifest)
                 .filter(|requirement| !terms.iter().any(|term| term.modality == requirement.modality))
-                .map(|requirement| format!("no {} evidence, which the policy requires", requirement.modality)),
+                .map(|requirement| {
+                    format!(
+                        "{} says nothing, which the policy requires",
+                        words::instrument(requirement.modality)
+                    )
+                }),
         )
         .collect();
 
     Some(Explanation {
-        sentence: sentence(verdict, &sums),
-        would_change: would_change(verdict.tier, &verdict.reasons, &sums),
+        sentence: words::sentence(verdict, &sums, &views),
+        would_change: would_change(policy, verdict, &sums),
+        views,
         sums,
         unseen,
     })
-}
-
-fn sentence(verdict: &Verdict, sums: &[Sum]) -> String {
-    let tier = verdict.tier;
-    let why = match verdict.reasons.first() {
-        Some(reason) => describe(reason),
-        None => "no reason was recorded".to_owned(),
-    };
-    let nearest = sums
-        .first()
-        .filter(|_| tier == Tier::Release)
-        .map_or_else(String::new, |sum| {
-            let distance = i64::from(sum.review) - i64::from(sum.score);
-            format!("; nearest is {}, {} dB below review", sum.family, decibans(distance))
-        });
-    let early = if verdict.stopped {
-        format!("; enough was known after sample {}", verdict.at_sample)
-    } else {
-        String::new()
-    };
-    format!("{tier}: {why}{nearest}{early}.")
 }
 
 /// A reason in words.
@@ -155,7 +166,8 @@ pub fn describe(reason: &Reason) -> String {
     }
 }
 
-fn would_change(tier: Tier, reasons: &[Reason], sums: &[Sum]) -> Vec<String> {
+fn would_change(policy: &Policy, verdict: &Verdict, sums: &[Sum]) -> Vec<String> {
+    let tier = verdict.tier;
     if tier == Tier::Release {
         return sums
             .iter()
@@ -163,36 +175,54 @@ fn would_change(tier: Tier, reasons: &[Reason], sums: &[Sum]) -> Vec<String> {
             .map(|sum| {
                 let distance = i64::from(sum.review) - i64::from(sum.score);
                 format!(
-                    "{} more for {} would mean review",
-                    decibans(distance) + " dB",
-                    sum.family
+                    "{} dB more for {} would mean a review ({} instead of {})",
+                    decibans(distance),
+                    words::threat(sum.family),
+                    words::chance(policy.probability_ppm(sum.review)),
+                    words::chance(sum.probability_ppm)
                 )
             })
             .collect();
     }
-    reasons
-        .iter()
-        .filter(|reason| reason.tier() == tier)
-        .map(|reason| match reason {
-            Reason::Score {
-                family,
-                score,
-                threshold,
-                ..
-            } => {
-                let over = i64::from(*score) - i64::from(*threshold) + 1;
-                format!("{} dB less for {family} would take this reason away", decibans(over))
-            }
-            Reason::Missing { modality, .. } | Reason::NotSeen { modality, .. } | Reason::Stale { modality, .. } => {
-                format!("fresh and clear {modality} evidence would take this reason away")
-            }
-            Reason::Found { code, .. } => {
-                format!("without the finding {code} this reason falls away")
-            }
-            Reason::PassesExhausted { .. } => "a complete pass would take this reason away".to_owned(),
-            Reason::NothingAgainst => String::new(),
-        })
-        .collect()
+    let decisive = verdict.reasons.iter().filter(|reason| reason.tier() == tier);
+    decisive.map(|reason| would_take_away(policy, reason, sums)).collect()
+}
+
+fn would_take_away(policy: &Policy, reason: &Reason, sums: &[Sum]) -> String {
+    match reason {
+        Reason::Score {
+            family,
+            score,
+            threshold,
+            ..
+        } => {
+            let over = i64::from(*score) - i64::from(*threshold) + 1;
+            let terms = sums.iter().find(|sum| sum.family == *family);
+            let sources = terms.map_or_else(Vec::new, |sum| words::decisive_sources(&sum.terms, *score, *threshold));
+            let without = if sources.is_empty() {
+                String::new()
+            } else {
+                format!("; without what {} adds it would be so", sources.join(" or "))
+            };
+            format!(
+                "{} dB less for {} would take this reason away: it begins at {}{without}",
+                decibans(over),
+                words::threat(*family),
+                words::chance(policy.probability_ppm(*threshold))
+            )
+        }
+        Reason::Missing { modality, .. } | Reason::NotSeen { modality, .. } | Reason::Stale { modality, .. } => {
+            format!(
+                "a fresh and clear look of {} would take this reason away",
+                words::instrument(*modality)
+            )
+        }
+        Reason::Found { code, .. } => {
+            format!("without the finding {code} this reason falls away")
+        }
+        Reason::PassesExhausted { .. } => "a complete pass would take this reason away".to_owned(),
+        Reason::NothingAgainst => String::new(),
+    }
 }
 
 /// Milli-decibans as decibans with three decimals, exactly.
