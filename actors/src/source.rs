@@ -105,8 +105,9 @@ enum Interpreter {
         running: Option<Box<RadiationInterpreter>>,
     },
     Weighbridge,
+    /// Each reading is one look of a camera; they are weighed together.
     Ocr {
-        seen: Recognition,
+        seen: Vec<Recognition>,
     },
     /// One reading for each excitation; they add up.
     Nqr(NqrInterpreter),
@@ -155,9 +156,7 @@ impl Source {
                 running: None,
             },
             Modality::Weighbridge => Interpreter::Weighbridge,
-            Modality::Ocr => Interpreter::Ocr {
-                seen: Recognition { candidates: Vec::new() },
-            },
+            Modality::Ocr => Interpreter::Ocr { seen: Vec::new() },
             Modality::Nqr => Interpreter::Nqr(NqrInterpreter::new()),
             Modality::Magnetometer => Interpreter::Magnetometer,
             Modality::Radiography => Interpreter::Radiography(Box::default()),
@@ -295,8 +294,10 @@ impl Source {
                 Some(weighbridge::interpret(weighing, declared.manifest))
             }
             (Interpreter::Ocr { seen }, ReadingContent::Recognition(recognition)) => {
-                seen.candidates.extend(recognition.candidates.iter().cloned());
-                Some(ocr::interpret(seen, declared.equipment))
+                if seen.len() < ocr::LOOKS_MAX {
+                    seen.push(recognition.clone());
+                }
+                Some(ocr::interpret(seen, declared.equipment, declared.manifest))
             }
             (Interpreter::Nqr(interpreter), ReadingContent::Nqr(waveform)) => {
                 Some(interpreter.push(waveform, declared.manifest))
