@@ -1,10 +1,10 @@
 //! How likely a text is when a number with certain places is painted: a sum over all ways in which the places can have become
 //! the text.
 //!
-//! Characters are taken for others (see [`Place`]), left out, put in, or exchanged with their neighbour; the picture may cut off the
-//! beginning or the end. The sum is the forward algorithm of a pair hidden Markov model (Durbin et al., Biological
-//! Sequence Analysis, 1998, chapter 4). Its probabilities of paths are not normalised over all texts; only ratios for the
-//! same text are used.
+//! Characters are taken for others (see [`Place`]), left out, put in, or exchanged with their neighbour; the picture may
+//! cut off the beginning or the end. The sum is the forward algorithm of a pair hidden Markov model (Durbin et al.,
+//! Biological Sequence Analysis, 1998, chapter 4). Its probabilities of paths are not normalised over all texts; only
+//! ratios for the same text are used.
 
 use super::confusion::{Place, SYMBOLS, Symbol};
 

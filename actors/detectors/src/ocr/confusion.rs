@@ -2,8 +2,8 @@
 //!
 //! A camera sees a shape and names a character. Mostly it is right, sometimes it names a character that looks alike, now and
 //! then it names none. The probabilities are working values, set so that a number of eleven characters is read without an error
-//! in about 97 of 100 cases: gate readers promise 95 % at least and are usually at 98 to 99 %. Which pairs look alike is published, how often each
-//! is mixed up is not: it depends on the font, the reader and the dirt.
+//! in about 97 of 100 cases: gate readers promise 95 % at least and are usually at 98 to 99 %. Which pairs look alike is
+//! published, how often each is mixed up is not: it depends on the font, the reader and the dirt.
 
 use std::fmt::{self, Write as _};
 use std::sync::LazyLock;

@@ -2,8 +2,8 @@
 //!
 //! # Model of the number
 //! Two explanations of a reading are compared: the announced number is painted on the box, or another one is.
-//! - *The announced number*: it was read with the confusions of optical readers (`confusion`, `alignment`), or whoever announced it made a
-//!   typing error. One look in two hundred shows something else than the number.
+//! - *The announced number*: it was read with the confusions of optical readers (`confusion`, `alignment`), or whoever
+//!   announced it made a typing error. One look in two hundred shows something else than the number.
 //! - *Another number*: one that any box may have, read in the same way. Its check digit fits in nearly all cases (`numbers`).
 //!   So a digit that fits makes another box likelier, and one that does not a garbled reading.
 //!
@@ -11,12 +11,12 @@
 //! apart by it, about 2 % of other single errors pass, and some real boxes carry wrong digits.
 //!
 //! Candidates of one look are alternatives: at most one is right, so their likelihoods are averaged by the reader's
-//! confidence. What is left of the confidence is doubt: half of it is taken for a number near those that were read, half says nothing.
-//! Several looks at one box share paint, dirt and light. Their log-likelihoods add up, scaled by 1 / (1 + (n - 1) 0.5), which is
+//! confidence. What is left of the confidence is doubt: half of it is taken for a number near those that were read, half
+//! says nothing. Several looks at one box share paint, dirt and light. Their log-likelihoods add up, scaled by 1 / (1 + (n - 1) 0.5), which is
 //! right for bell-shaped errors with a correlation of 0.5 (a working value).
 //!
-//! Some honest boxes come under a wrong number, and most undeclared goods come in the box that was announced. So a match says
-//! little (whoever clones a box paints the right number on it), and another number is no proof.
+//! Some honest boxes come under a wrong number, and many undeclared goods come in the box that was announced, or in one on
+//! which its number was painted. So a match says little, and another number is no proof.
 
 mod alignment;
 mod confusion;

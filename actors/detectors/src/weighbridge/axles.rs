@@ -191,8 +191,8 @@ impl Offset {
         self.metres.abs() > 0.1 * length.metres + 2.0 * self.sigma_m
     }
 
-    /// Natural-log likelihood ratio for undeclared goods. Something heavy that was put in at one end moves the centre; honest loads lie
-    /// unevenly too, so it says little: at most 4 decibans. Working values.
+    /// Natural-log likelihood ratio for undeclared goods. Something heavy that was put in at one end moves the centre;
+    /// honest loads lie unevenly too, so it says little: at most 4 decibans. Working values.
     pub(super) fn log_ratio(self, length: Length) -> f64 {
         const UNEVEN_HONEST: f64 = 0.10;
         const UNEVEN_THREAT: f64 = 0.25;
