@@ -80,9 +80,16 @@ pub struct EvaluateRadiationArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PolicyLearnArgs {
     /// The world to draw labelled containers from, TOML; cluster-config/worlds has examples.
+    #[arg(long, value_name = "FILE", required_unless_present = "outcomes")]
+    pub world: Option<PathBuf>,
+    /// What inspections found, JSON Lines with one container each (docs/evaluate.md), instead of a world.
+    #[arg(long, value_name = "FILE", conflicts_with = "world")]
+    pub outcomes: Option<PathBuf>,
+    /// The policy, TOML, whose rules families keep that have too few outcomes; its rules about findings, ages, passes and
+    /// required sensors are kept too. By default the first policy.
     #[arg(long, value_name = "FILE")]
-    pub world: PathBuf,
-    /// How many containers are drawn.
+    pub base: Option<PathBuf>,
+    /// How many containers are drawn from the world.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub containers: u64,
     /// Innocent containers that may be reviewed, percent.
