@@ -225,6 +225,7 @@ fn recognition() -> ReadingContent {
     };
     ReadingContent::Recognition(Recognition {
         candidates: vec![candidate],
+        seal: None,
     })
 }
 

@@ -34,8 +34,8 @@ pub enum Interpreter {
     Weighbridge,
     /// All that the cameras read.
     Ocr {
-        /// So far.
-        seen: Recognition,
+        /// One for each look of a camera; they are weighed together.
+        seen: Vec<Recognition>,
     },
     /// One reading for each excitation; they add up.
     Nqr(NqrInterpreter),
@@ -58,9 +58,7 @@ impl Interpreter {
                 running: None,
             },
             Modality::Weighbridge => Self::Weighbridge,
-            Modality::Ocr => Self::Ocr {
-                seen: Recognition { candidates: Vec::new() },
-            },
+            Modality::Ocr => Self::Ocr { seen: Vec::new() },
             Modality::Nqr => Self::Nqr(NqrInterpreter::new()),
             Modality::Magnetometer => Self::Magnetometer,
             Modality::Radiography => Self::Radiography(Box::default()),
@@ -93,8 +91,10 @@ impl Interpreter {
                 Some(weighbridge::interpret(weighing, declared.manifest))
             }
             (Self::Ocr { seen }, ReadingContent::Recognition(recognition)) => {
-                seen.candidates.extend(recognition.candidates.iter().cloned());
-                Some(ocr::interpret(seen, declared.equipment))
+                if seen.len() < ocr::LOOKS_MAX {
+                    seen.push(recognition.clone());
+                }
+                Some(ocr::interpret(seen, declared.equipment, declared.manifest))
             }
             (Self::Nqr(interpreter), ReadingContent::Nqr(waveform)) => {
                 Some(interpreter.push(waveform, declared.manifest))

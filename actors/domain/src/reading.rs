@@ -186,20 +186,42 @@ pub struct Weighing {
     pub axles_kg: Vec<u32>,
 }
 
-/// What a camera made of the container number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a camera made of the container number, and of the seal on its doors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recognition {
-    /// Best first; empty if nothing could be read.
+    /// Best first; empty if nothing could be read. Alternatives of one look: at most one of them is right.
     pub candidates: Vec<Candidate>,
+    /// What was seen of the seal; none if the camera does not look at the doors, or could not see them.
+    pub seal: Option<SealReading>,
 }
 
-/// One reading of the number.
+/// One reading of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// As read; `?` for a character that could not be read.
     pub text: String,
     /// How sure, thousandths.
     pub confidence_permille: u32,
+}
+
+/// What a camera made of the seal on the doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealReading {
+    /// In what state it is.
+    pub state: SealState,
+    /// Its number, best first; empty if it could not be read.
+    pub candidates: Vec<Candidate>,
+}
+
+/// In what state a seal was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SealState {
+    /// It is there and closed.
+    Intact,
+    /// It is there and broken or open.
+    Broken,
+    /// The doors were seen and there is no seal on them.
+    Absent,
 }
 
 /// A document that samples were read from.

@@ -69,10 +69,19 @@ impl Share {
         if self.all > 0.0 { self.hits / self.all } else { 0.0 }
     }
 
+    /// As many unweighted trials would know as much (Kish: (sum w)^2 / sum w^2).
+    pub(crate) fn trials(&self) -> f64 {
+        if self.all > 0.0 {
+            self.all * self.all / self.squares
+        } else {
+            0.0
+        }
+    }
+
     /// Wilson's interval, with as many trials as unweighted ones would know as much (Kish: (sum w)^2 / sum w^2).
     pub(crate) fn estimate(&self) -> Estimate {
         match self.all > 0.0 {
-            true => Estimate::wilson(self.value(), self.all * self.all / self.squares),
+            true => Estimate::wilson(self.value(), self.trials()),
             false => Estimate::wilson(0.0, 0.0),
         }
     }

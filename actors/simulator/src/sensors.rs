@@ -2,12 +2,14 @@
 //!
 //! These models are the simulator's own. They share nothing with the interpreters but the types of readings.
 
+mod axles;
 mod magnetometer;
 mod nqr;
 mod radiation;
 mod radiography;
 mod recognition;
 mod scintillator;
+mod seal;
 mod trace;
 mod weighing;
 
@@ -84,7 +86,7 @@ impl Sensors {
         trace::analysis(self.seed, visit, sample, SwabPurpose::Blank)
     }
 
-    /// What the camera made of the painted number.
+    /// What the camera made of the painted number and of the seal.
     pub fn recognition(&self, visit: &Visit) -> Recognition {
         recognition::recognise(self.seed, visit)
     }

@@ -48,6 +48,13 @@ fn put_content(out: &mut Vec<u8>, content: &ReadingContent) {
                 put_text(out, &candidate.text);
                 put(out, u64::from(candidate.confidence_permille));
             }
+            if let Some(seal) = &recognition.seal {
+                put(out, seal.state as u64);
+                for candidate in &seal.candidates {
+                    put_text(out, &candidate.text);
+                    put(out, u64::from(candidate.confidence_permille));
+                }
+            }
         }
         ReadingContent::SourceDocument(_)
         | ReadingContent::Nqr(_)
@@ -100,7 +107,7 @@ fn the_same_seed_gives_the_same_port_for_ever() {
     );
     assert_eq!(
         true_and_read(&plan).to_string(),
-        "3223933abb4dae236a051d71cd90ab447e62384b90f48ccbc8928e6372eaff62",
+        "c5e3cb04a3a22c270118dee482a27a6e1571f9b07ba154ae0e57be7d24dfe298",
         "truth or readings changed"
     );
 }

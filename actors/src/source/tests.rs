@@ -142,7 +142,7 @@ fn a_doubt_that_comes_after_the_only_reading_degrades_the_view_in_the_end() {
     }];
     let mut prelude = Prelude::default();
     let mut source = Source::new(DeviceId::new("ocr-1").unwrap(), 1, Modality::Ocr, 1, &mut prelude);
-    let content = ReadingContent::Recognition(Recognition { candidates });
+    let content = ReadingContent::Recognition(Recognition { candidates, seal: None });
     source.take_sample(reading(1, 1, content), declared, &mut prelude);
     assert_eq!(source.knowledge().0, Ability::Clear);
     source.doubt(Finding::new(FindingCode::ReadingRefused, "SIGNATURE_INVALID", "forged"));
@@ -180,7 +180,7 @@ fn several_looks_at_the_number_are_taken_together() {
             text: text.to_owned(),
             confidence_permille: 900,
         }];
-        let content = ReadingContent::Recognition(Recognition { candidates });
+        let content = ReadingContent::Recognition(Recognition { candidates, seal: None });
         source.take_sample(reading(u64::from(sample), sample, content), declared, &mut prelude);
     }
     let evidence = source.evidence().unwrap();

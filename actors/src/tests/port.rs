@@ -666,7 +666,7 @@ pub(super) fn number(text: &str) -> ReadingContent {
         text: text.to_owned(),
         confidence_permille: 980,
     }];
-    ReadingContent::Recognition(Recognition { candidates })
+    ReadingContent::Recognition(Recognition { candidates, seal: None })
 }
 
 /// How many samples a portal of the tests takes if nobody stops it.

@@ -8,7 +8,7 @@ use portcullis_domain::id::{InspectionNo, SampleNo, Timestamp};
 use portcullis_domain::manifest::FINDINGS_MAX;
 use portcullis_domain::reading::{
     Candidate, DetectorCounts, RadiationKind, RadiationSample, Reading, ReadingContent, ReadingHeader, Recognition,
-    SignedReading, SourceDocument, Spectrum, Weighing,
+    SealReading, SealState, SignedReading, SourceDocument, Spectrum, Weighing,
 };
 use portcullis_proto::v1 as pb;
 use prost::Message as _;
@@ -74,14 +74,8 @@ pub fn encode_reading(reading: &Reading) -> Vec<u8> {
             axles_kg: weighing.axles_kg.clone(),
         }),
         ReadingContent::Recognition(recognition) => Content::Recognition(pb::Recognition {
-            candidates: recognition
-                .candidates
-                .iter()
-                .map(|candidate| pb::recognition::Candidate {
-                    text: candidate.text.clone(),
-                    confidence_permille: candidate.confidence_permille,
-                })
-                .collect(),
+            candidates: encode_candidates(&recognition.candidates),
+            seal: recognition.seal.as_ref().map(encode_seal),
         }),
         ReadingContent::SourceDocument(document) => Content::SourceDocument(pb::SourceDocument {
             sha256: encode_digest(&document.digest),
@@ -160,6 +154,11 @@ fn decode_content(content: pb::reading_body::Content) -> Result<ReadingContent, 
                 CANDIDATES_MAX,
                 decode_candidate,
             )?,
+            seal: recognition
+                .seal
+                .map(decode_seal)
+                .transpose()
+                .within("recognition.seal")?,
         }),
         Content::SourceDocument(document) => {
             ReadingContent::SourceDocument(decode_source_document(document).within("source_document")?)
@@ -197,6 +196,40 @@ fn decode_candidate(candidate: pb::recognition::Candidate) -> Result<Candidate, 
         text: invalid::text("text", candidate.text, NAME_MAX)?,
         confidence_permille: candidate.confidence_permille,
     })
+}
+
+fn decode_seal(seal: pb::SealReading) -> Result<SealReading, InvalidField> {
+    Ok(SealReading {
+        state: invalid::known("state", seal.state, |state| match state {
+            pb::SealState::Unspecified => None,
+            pb::SealState::Intact => Some(SealState::Intact),
+            pb::SealState::Broken => Some(SealState::Broken),
+            pb::SealState::Absent => Some(SealState::Absent),
+        })?,
+        candidates: invalid::list("candidates", seal.candidates, CANDIDATES_MAX, decode_candidate)?,
+    })
+}
+
+fn encode_seal(seal: &SealReading) -> pb::SealReading {
+    let state = match seal.state {
+        SealState::Intact => pb::SealState::Intact,
+        SealState::Broken => pb::SealState::Broken,
+        SealState::Absent => pb::SealState::Absent,
+    };
+    pb::SealReading {
+        state: state as i32,
+        candidates: encode_candidates(&seal.candidates),
+    }
+}
+
+fn encode_candidates(candidates: &[Candidate]) -> Vec<pb::recognition::Candidate> {
+    candidates
+        .iter()
+        .map(|candidate| pb::recognition::Candidate {
+            text: candidate.text.clone(),
+            confidence_permille: candidate.confidence_permille,
+        })
+        .collect()
 }
 
 fn decode_source_document(document: pb::SourceDocument) -> Result<SourceDocument, InvalidField> {
@@ -374,9 +407,19 @@ mod tests {
                 };
                 body.content = Some(Content::Recognition(pb::Recognition {
                     candidates: vec![candidate],
+                    seal: None,
                 }));
             }),
             "recognition.candidates[0].confidence_permille"
+        );
+        assert_eq!(
+            refused(|body| {
+                body.content = Some(Content::Recognition(pb::Recognition {
+                    candidates: Vec::new(),
+                    seal: Some(pb::SealReading::default()),
+                }));
+            }),
+            "recognition.seal.state"
         );
         assert_eq!(
             refused(|body| body.content = Some(Content::SourceDocument(pb::SourceDocument::default()))),

@@ -21,9 +21,9 @@ use portcullis_domain::policy::{Policy, Tier};
 use portcullis_domain::reading::{
     AbilityAssessment, AlarmDecision, BoundingBox, Calibrant, Candidate, DetectorCounts, DriftSpectrum, EnergyImage,
     ImageStrip, IonMobility, Iq, MagneticProfile, MagneticSensor, NqrWaveform, Polarity, RadiationKind,
-    RadiationSample, Reading, ReadingContent, ReadingHeader, Recognition, References, RowRange, SignedReading,
-    SourceDocument, Spectrum, SwabPurpose, ThreatCategory, ThreatFlag, ThreatObject, ThreatReport, TraceAlarm,
-    Weighing,
+    RadiationSample, Reading, ReadingContent, ReadingHeader, Recognition, References, RowRange, SealReading, SealState,
+    SignedReading, SourceDocument, Spectrum, SwabPurpose, ThreatCategory, ThreatFlag, ThreatObject, ThreatReport,
+    TraceAlarm, Weighing,
 };
 
 use crate::beat::{Beat, Load, LogPoint};
@@ -213,6 +213,13 @@ pub(crate) fn readings() -> Vec<Reading> {
                     text: "MSKU123456?".to_owned(),
                     confidence_permille: 870,
                 }],
+                seal: Some(SealReading {
+                    state: SealState::Broken,
+                    candidates: vec![Candidate {
+                        text: "SL0012345".to_owned(),
+                        confidence_permille: 640,
+                    }],
+                }),
             }),
         ),
         (

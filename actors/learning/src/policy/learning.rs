@@ -1,9 +1,11 @@
 //! Learning: the steps in order.
 
+use std::collections::BTreeSet;
+
 use portcullis_domain::evidence::{Ability, Modality, ThreatFamily};
 use portcullis_domain::policy::{ALGORITHM, FamilyRule, Policy, Requirement, Scope, Tier};
 
-use super::guarantee::Guarantee;
+use super::guarantee::{Caught, Guarantee};
 use super::report::LearnReport;
 use super::scoring::{Scored, judge, never, score};
 use super::thresholds::{Thresholds, spend};
@@ -35,12 +37,12 @@ pub fn learn(samples: &[Labelled], options: &LearnOptions, progress: &dyn Fn(u64
     policy.name.clone_from(&options.name);
     policy.algorithm = ALGORITHM;
     policy.coefficients = coefficients::fit(&fitting);
-    policy.families = priors(samples);
+    policy.families = priors(samples, options);
     policy.calibration = Vec::new();
     progress(1, STEPS);
     let left_out = require(&mut policy, samples, &fitting, options);
     progress(2, STEPS);
-    let scored = score(&policy, setting.iter().copied());
+    let scored = score(&policy, setting.iter().copied(), &options.kept);
     policy.calibration = calibration::table(&scored);
     progress(3, STEPS);
     let review = set_thresholds_and_stopping(&mut policy, &scored, &setting, options);
@@ -75,7 +77,11 @@ fn set_thresholds_and_stopping(
     let exam = exam_budget(options);
     let mut review = all - exam;
     for round in 0..ROUNDS {
-        apply(policy, &spend(scored, review, exam, &options.harm));
+        apply(
+            policy,
+            &options.kept,
+            &spend(scored, review, exam, &options.harm, &options.kept),
+        );
         stopping::set(
             policy,
             setting,
@@ -113,7 +119,11 @@ fn guarantee(
     }
     let exam = exam_budget(options);
     let mut tried = |review: f64| {
-        apply(policy, &spend(scored, review, exam, &options.harm));
+        apply(
+            policy,
+            &options.kept,
+            &spend(scored, review, exam, &options.harm, &options.kept),
+        );
         claim(policy, choosing, options.alpha).1
     };
     let (mut low, mut high) = (review, 1.0 - exam);
@@ -128,9 +138,9 @@ fn guarantee(
     tried(high)
 }
 
-/// Puts thresholds into a policy.
-pub(super) fn apply(policy: &mut Policy, thresholds: &Thresholds) {
-    for rule in &mut policy.families {
+/// Puts thresholds into a policy, but for families whose rules are kept.
+pub(super) fn apply(policy: &mut Policy, kept: &BTreeSet<ThreatFamily>, thresholds: &Thresholds) {
+    for rule in policy.families.iter_mut().filter(|rule| !kept.contains(&rule.family)) {
         let of = |values: &[i32; 6]| values.get(rule.family.index()).copied().unwrap_or(0);
         (rule.review, rule.exam) = (of(&thresholds.review), of(&thresholds.exam));
     }
@@ -139,14 +149,13 @@ pub(super) fn apply(policy: &mut Policy, thresholds: &Thresholds) {
 /// What a policy says of itself, and what is guaranteed for each family.
 pub(super) fn claim(policy: &Policy, samples: &[&Labelled], alpha: f64) -> (Claims, Vec<Guarantee>) {
     let mut tally = Tally::default();
-    let mut counts = [(0_u64, 0_u64); 6];
+    let mut counts: [Caught; 6] = Default::default();
     for sample in samples {
         let tier = judge(policy, sample).tier;
         tally.add(sample.content, sample.weight, tier);
         let slot = sample.content.and_then(|family| counts.get_mut(family.index()));
-        if let Some((positives, missed)) = slot {
-            *positives += 1;
-            *missed += u64::from(tier == Tier::Release);
+        if let Some(caught) = slot {
+            caught.add(tier == Tier::Release, sample.weight);
         }
     }
     let claims = Claims {
@@ -154,7 +163,7 @@ pub(super) fn claim(policy: &Policy, samples: &[&Labelled], alpha: f64) -> (Clai
         needless_review: tally.needless_review.estimate(),
         needless_exam: tally.needless_exam.estimate(),
     };
-    let guarantees = counts.map(|(positives, missed)| Guarantee::new(positives, missed, alpha));
+    let guarantees = counts.map(|caught| Guarantee::new(&caught, alpha));
     (claims, guarantees.to_vec())
 }
 
@@ -221,10 +230,15 @@ fn divide(samples: &[Labelled], seed: u64) -> Result<[Vec<&Labelled>; 3], LearnE
     Ok(parts)
 }
 
-fn priors(samples: &[Labelled]) -> Vec<FamilyRule> {
+/// Prior odds as the samples have them; the whole rule of the base policy for families that are kept.
+fn priors(samples: &[Labelled], options: &LearnOptions) -> Vec<FamilyRule> {
     ThreatFamily::ALL
         .into_iter()
         .map(|family| {
+            let base = || options.base.families.iter().find(|rule| rule.family == family);
+            if let Some(rule) = options.kept.get(&family).and_then(|_| base()) {
+                return *rule;
+            }
             let mut share = Share::default();
             for sample in samples {
                 share.add(sample.content == Some(family), sample.weight);
@@ -302,10 +316,17 @@ fn could_not_see(samples: &[Labelled], modality: Modality) -> bool {
 fn missed_without(policy: &Policy, fitting: &[&Labelled], modality: Option<Modality>, options: &LearnOptions) -> f64 {
     let mut blind = policy.clone();
     blind.coefficients.retain(|one| Some(one.modality) != modality);
-    let scored = score(&blind, fitting.iter().copied());
+    let scored = score(&blind, fitting.iter().copied(), &options.kept);
     apply(
         &mut blind,
-        &spend(&scored, options.needless_review, options.needless_exam, &options.harm),
+        &options.kept,
+        &spend(
+            &scored,
+            options.needless_review,
+            options.needless_exam,
+            &options.harm,
+            &options.kept,
+        ),
     );
     blind.stopping = never();
     let (claims, _) = claim(&blind, fitting, options.alpha);

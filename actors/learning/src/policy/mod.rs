@@ -10,10 +10,13 @@ mod coefficients;
 mod guarantee;
 mod learning;
 mod naive;
+pub mod outcomes;
 mod report;
 mod scoring;
 mod stopping;
 mod thresholds;
+
+use std::collections::BTreeSet;
 
 use portcullis_domain::evidence::{Evidence, ThreatFamily};
 use portcullis_domain::id::Timestamp;
@@ -68,6 +71,8 @@ pub struct LearnOptions {
     /// Policy from which rules about findings, maximum ages, passes, and requirements on sensors that the samples have,
     /// are kept.
     pub base: Policy,
+    /// Families that cannot be learned, because samples have too few of them: their rules stay those of the base policy.
+    pub kept: BTreeSet<ThreatFamily>,
     /// Decides how the samples are divided.
     pub seed: u64,
 }
@@ -84,6 +89,7 @@ impl Default for LearnOptions {
             missed_by_stopping: 0.0005,
             examined_by_stopping: 0.0005,
             base: Policy::first(),
+            kept: BTreeSet::new(),
             seed: 1,
         }
     }

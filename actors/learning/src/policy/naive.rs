@@ -21,10 +21,17 @@ pub(crate) fn naive(world: &World, policy: &Policy, options: &LearnOptions, cont
     for coefficient in &mut naive.coefficients {
         coefficient.permille = 1000;
     }
-    let scored = score(&naive, &setting);
+    let scored = score(&naive, &setting, &options.kept);
     apply(
         &mut naive,
-        &spend(&scored, options.needless_review, options.needless_exam, &options.harm),
+        &options.kept,
+        &spend(
+            &scored,
+            options.needless_review,
+            options.needless_exam,
+            &options.harm,
+            &options.kept,
+        ),
     );
     naive.calibration = calibration::table(&scored);
     let claiming: Vec<&Labelled> = claiming.iter().collect();

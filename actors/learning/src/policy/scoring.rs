@@ -1,5 +1,7 @@
 //! Scores and verdicts, always by the domain's own rules.
 
+use std::collections::BTreeSet;
+
 use portcullis_domain::evidence::{Evidence, ThreatFamily, Weights};
 use portcullis_domain::fusion::{self, Case, Verdict};
 use portcullis_domain::policy::{ODDS_LIMIT, Policy, Stopping, Tier};
@@ -13,7 +15,7 @@ pub(super) struct Scored {
     pub(super) weight: f64,
     /// At the end of the whole pass.
     pub(super) scores: Weights,
-    /// The tier that requirements and findings lead to, whatever the scores are.
+    /// The tier that requirements, findings and kept rules lead to, whatever the other scores are.
     pub(super) least: Tier,
 }
 
@@ -29,12 +31,12 @@ pub(crate) fn judge(policy: &Policy, sample: &Labelled) -> Verdict {
     fusion::judge(policy, &case)
 }
 
-/// The same policy with thresholds that no score reaches, and no early stop: what is left are the scores at the end of the
-/// pass, and the tiers of everything but them.
-pub(super) fn unreachable(policy: &Policy) -> Policy {
+/// The same policy with thresholds that no score reaches, but for families whose rules are kept, and no early stop: what is
+/// left are the scores at the end of the pass, and the tiers of everything but those that thresholds are to be set for.
+pub(super) fn unreachable(policy: &Policy, kept: &BTreeSet<ThreatFamily>) -> Policy {
     let mut open = policy.clone();
     let limit = i32::try_from(ODDS_LIMIT).unwrap_or(i32::MAX);
-    for rule in &mut open.families {
+    for rule in open.families.iter_mut().filter(|rule| !kept.contains(&rule.family)) {
         rule.review = limit;
         rule.exam = limit;
     }
@@ -52,8 +54,12 @@ pub(super) fn never() -> Stopping {
 }
 
 /// Scores all samples with the coefficients, priors and requirements of a policy.
-pub(super) fn score<'a>(policy: &Policy, samples: impl IntoIterator<Item = &'a Labelled>) -> Vec<Scored> {
-    let open = unreachable(policy);
+pub(super) fn score<'a>(
+    policy: &Policy,
+    samples: impl IntoIterator<Item = &'a Labelled>,
+    kept: &BTreeSet<ThreatFamily>,
+) -> Vec<Scored> {
+    let open = unreachable(policy, kept);
     samples
         .into_iter()
         .map(|sample| {

@@ -6,6 +6,8 @@
 //! sensors do not tell them apart) end at the same height above their priors, and a family that no sensor sees gets none of
 //! the budget.
 
+use std::collections::BTreeSet;
+
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::policy::{ODDS_LIMIT, Tier};
 
@@ -22,9 +24,16 @@ pub(super) struct Thresholds {
 }
 
 /// Spends `exam` of the innocent containers on exams, and `review` more on reviews; what requirements and findings hold
-/// counts too.
-pub(super) fn spend(scored: &[Scored], review: f64, exam: f64, harm: &[f64; 6]) -> Thresholds {
-    let mut spending = Spending::new(scored, harm);
+/// counts too. The thresholds of `kept` families stand already and are not lowered; what they hold is among the tiers of
+/// the samples, and their places in the result mean nothing.
+pub(super) fn spend(
+    scored: &[Scored],
+    review: f64,
+    exam: f64,
+    harm: &[f64; 6],
+    kept: &BTreeSet<ThreatFamily>,
+) -> Thresholds {
+    let mut spending = Spending::new(scored, harm, kept);
     spending.hold(Tier::Exam);
     spending.until(exam);
     let exam_thresholds = spending.thresholds();
@@ -65,9 +74,10 @@ struct Offer {
 }
 
 impl<'a> Spending<'a> {
-    fn new(scored: &'a [Scored], harm: &'a [f64; 6]) -> Self {
+    fn new(scored: &'a [Scored], harm: &'a [f64; 6], kept: &BTreeSet<ThreatFamily>) -> Self {
         let ladders = ThreatFamily::ALL
             .into_iter()
+            .filter(|family| !kept.contains(family))
             .map(|family| {
                 let mut order: Vec<usize> = (0..scored.len()).collect();
                 let score = |index: &usize| scored.get(*index).map_or(0, |one| one.scores.of(family));
@@ -226,7 +236,7 @@ mod tests {
         let mut scored: Vec<Scored> = (0..1000).map(|i| one(None, i, (i * 7) % 1000)).collect();
         // Narcotics stand out; what nuclear material scores means nothing.
         scored.extend((0..100).map(|i| one(Some(ThreatFamily::Narcotics), 900 + i, i * 10)));
-        let thresholds = spend(&scored, 0.08, 0.02, &[1.0; 6]);
+        let thresholds = spend(&scored, 0.08, 0.02, &[1.0; 6], &BTreeSet::new());
         let held = |threshold: [i32; 6]| {
             scored
                 .iter()
@@ -245,7 +255,7 @@ mod tests {
     fn families_that_sensors_do_not_tell_apart_end_at_the_same_height() {
         let mut scored: Vec<Scored> = (0..1000).map(|i| one(None, i, i - 5000)).collect();
         scored.extend((0..100).map(|i| one(Some(ThreatFamily::Narcotics), 800 + 5 * i, 800 + 5 * i - 5000)));
-        let thresholds = spend(&scored, 0.10, 0.02, &[1.0; 6]);
+        let thresholds = spend(&scored, 0.10, 0.02, &[1.0; 6], &BTreeSet::new());
         assert_eq!(thresholds.review[0], thresholds.review[2] + 5000);
         assert_eq!(thresholds.exam[0], thresholds.exam[2] + 5000);
         assert!(thresholds.review[0] < thresholds.exam[0]);
@@ -255,11 +265,11 @@ mod tests {
     fn what_must_be_held_anyway_is_paid_from_the_budget() {
         let mut scored: Vec<Scored> = (0..1000).map(|i| one(None, i, 0)).collect();
         scored.extend((0..100).map(|i| one(Some(ThreatFamily::Narcotics), 500 + 5 * i, 0)));
-        let free = spend(&scored, 0.10, 0.0, &[1.0; 6]);
+        let free = spend(&scored, 0.10, 0.0, &[1.0; 6], &BTreeSet::new());
         for held in scored.iter_mut().take(60) {
             held.least = Tier::Review;
         }
-        let paid = spend(&scored, 0.10, 0.0, &[1.0; 6]);
+        let paid = spend(&scored, 0.10, 0.0, &[1.0; 6], &BTreeSet::new());
         assert_eq!(paid.review[0] - free.review[0], 60);
     }
 }

@@ -4,6 +4,7 @@ use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::SampleNo;
 use portcullis_domain::reading::{Candidate, Recognition};
 
+use super::seal;
 use crate::noise::Noise;
 use crate::plan::Visit;
 
@@ -16,7 +17,10 @@ pub(super) fn recognise(seed: u64, visit: &Visit) -> Recognition {
     let mut noise = Noise::of_reading(seed, &visit.equipment, Modality::Ocr, SampleNo(1));
     let painted = visit.truth.painted.as_str();
     if noise.chance(UNREADABLE_PERMILLE) {
-        return Recognition { candidates: Vec::new() };
+        return Recognition {
+            candidates: Vec::new(),
+            seal: seal::look(seed, visit),
+        };
     }
     let mut candidates = Vec::new();
     let mut add = |text: String, confidence_permille: u64| {
@@ -39,11 +43,14 @@ pub(super) fn recognise(seed: u64, visit: &Visit) -> Recognition {
             add(misread(&mut noise, painted), noise.between(20, 1_000 - best));
         }
     }
-    Recognition { candidates }
+    Recognition {
+        candidates,
+        seal: seal::look(seed, visit),
+    }
 }
 
 /// The text with one or two characters taken for others, or one not readable; never the text itself.
-fn misread(noise: &mut Noise, text: &str) -> String {
+pub(super) fn misread(noise: &mut Noise, text: &str) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     let alike: Vec<usize> = (0..characters.len())
         .filter(|at| look_alike(characters[*at]).is_some())

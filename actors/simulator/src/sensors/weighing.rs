@@ -4,6 +4,7 @@ use portcullis_domain::evidence::Modality;
 use portcullis_domain::id::SampleNo;
 use portcullis_domain::reading::Weighing;
 
+use super::axles;
 use crate::noise::Noise;
 use crate::plan::Visit;
 
@@ -15,8 +16,8 @@ const VEHICLE_KNOWN_PERMILLE: u32 = 930;
 const SIGMA_STATED_PERMILLE: u32 = 900;
 /// Fuel, driver and belongings since the vehicle was registered, standard deviation in kilograms.
 const VEHICLE_DRIFT_KG: f64 = 90.0;
-/// Rough share of the gross mass on each of five axles.
-const AXLE_SHARES: [f64; 5] = [0.17, 0.23, 0.20, 0.20, 0.20];
+/// Of a thousand weighings, those in which the sensor of one axle is dead.
+const AXLE_DEAD_PERMILLE: u32 = 2;
 
 pub(super) fn weigh(seed: u64, visit: &Visit) -> Weighing {
     let mut noise = Noise::of_reading(seed, &visit.equipment, Modality::Weighbridge, SampleNo(1));
@@ -34,13 +35,22 @@ pub(super) fn weigh(seed: u64, visit: &Visit) -> Weighing {
     let vehicle_kg = visit.truck.mass_g as f64 / 1_000.0 + VEHICLE_DRIFT_KG * noise.normal();
     let vehicle_known = noise.chance(VEHICLE_KNOWN_PERMILLE);
     let sigma_stated = noise.chance(SIGMA_STATED_PERMILLE);
-    let axles_kg = AXLE_SHARES
-        .iter()
-        .map(|share| {
-            let uneven = 1.0 + 0.04 * noise.normal();
-            (libm::round(gross_mass_kg * share * uneven / STEP_KG) * STEP_KG).max(0.0) as u32
+    // What the whole is off, each axle is off too; each has its own error besides.
+    let off = gross_mass_kg / gross_kg;
+    let mut load_noise = Noise::of_pass(seed, &visit.equipment, Modality::Weighbridge);
+    let mut axles_kg: Vec<u32> = axles::carried_kg(visit, &mut load_noise)
+        .into_iter()
+        .map(|kg| {
+            let shown = kg * off * (1.0 + 0.9 * sigma * load_noise.normal());
+            (libm::round(shown / STEP_KG) * STEP_KG).max(0.0) as u32
         })
         .collect();
+    if load_noise.chance(AXLE_DEAD_PERMILLE) {
+        let dead = load_noise.below(axles_kg.len() as u64) as usize;
+        if let Some(axle) = axles_kg.get_mut(dead) {
+            *axle = 0;
+        }
+    }
     Weighing {
         gross_mass_kg: gross_mass_kg as i64,
         vehicle_mass_kg: vehicle_known.then(|| libm::round(vehicle_kg / 10.0) as i64 * 10),

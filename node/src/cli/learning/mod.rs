@@ -120,15 +120,22 @@ pub struct EvaluateRadiationArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PolicyLearnArgs {
     /// The world to draw labelled containers from, TOML; cluster-config/worlds has examples.
-    #[arg(long, value_name = "FILE", required_unless_present = "lanes")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["outcomes", "lanes"])]
     pub world: Option<PathBuf>,
-    /// Learn from the raw readings of simulated lanes with every detector instead.
-    #[arg(long, conflicts_with = "world")]
+    /// What inspections found, JSON Lines with one container each (docs/evaluate.md), instead of a world.
+    #[arg(long, value_name = "FILE", conflicts_with = "world")]
+    pub outcomes: Option<PathBuf>,
+    /// The raw readings of simulated lanes with every detector, instead of a world.
+    #[arg(long, conflicts_with_all = ["world", "outcomes"])]
     pub lanes: bool,
+    /// The policy, TOML, whose rules families keep that have too few outcomes; its rules about findings, ages, passes and
+    /// required sensors are kept too. By default the first policy.
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
     /// How many containers are drawn; by default 200,000 of a world, and 4,000 before lanes.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub containers: Option<u64>,
-    /// Name of the policy; by default that of the world.
+    /// Name of the policy; by default that of the world or of the file.
     #[arg(long)]
     pub name: Option<String>,
     /// Innocent containers that may be reviewed, percent.

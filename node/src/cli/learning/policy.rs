@@ -4,6 +4,7 @@ use std::path::Path;
 
 use portcullis_config::{all_detectors_policy, policy_from_toml, policy_to_toml};
 use portcullis_domain::policy::Policy;
+use portcullis_learning::policy::outcomes::{Outcomes, OutcomesError, OutcomesSummary};
 use portcullis_learning::policy::{Labelled, LearnOptions, Learned, learn_in};
 use portcullis_learning::world::World;
 use portcullis_simulator::Outfit;
@@ -64,33 +65,125 @@ pub(super) fn lane_containers(outfit: Outfit, count: u32, seed: u64) -> Result<V
         .map_err(|error| Failure::new(Exit::Error, error.to_string()))
 }
 
-/// Learns a policy and writes it: the policy to its file, what is known about it to standard output.
-pub(in crate::cli) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Result<Exit, Failure> {
-    let world = args.world.as_deref().map(world).transpose()?;
-    let of_source = world.as_ref().map_or("simulated lanes", |world| world.name.as_str());
+/// A policy, and where it was learned from.
+struct Source {
+    learned: Learned,
+    /// Of a file of outcomes: what it holds, and the families that keep the rules of the base policy.
+    outcomes: Option<(OutcomesSummary, Vec<&'static str>)>,
+}
+
+fn learn_from(args: &PolicyLearnArgs) -> Result<Source, Failure> {
+    let base = args.base.as_deref().map(read).transpose()?;
     let options = LearnOptions {
-        name: args.name.clone().unwrap_or_else(|| of_source.to_owned()),
         needless_review: args.review / 100.0,
         needless_exam: args.exam / 100.0,
         seed: args.seed,
         ..LearnOptions::default()
     };
-    let learned = match &world {
-        Some(world) => learned(world, args.containers.unwrap_or(WORLD_CONTAINERS), &options)?,
-        None => {
-            let count = args.containers.unwrap_or(LANE_CONTAINERS);
-            let count = u32::try_from(count).map_err(|_| {
-                Failure::new(
-                    Exit::Error,
-                    "so many containers would take years before simulated lanes",
-                )
-                .field("--containers")
-            })?;
-            let samples = lane_containers(Outfit::Full, count, args.seed)?;
-            portcullis_learning::policy::learn(&samples, &options, &|_, _| ())
-                .map_err(|error| Failure::new(Exit::Error, error.to_string()))?
-        }
+    if let Some(file) = &args.outcomes {
+        return learn_outcomes(file, args.name.as_ref(), base, &options);
+    }
+    if args.lanes {
+        return learn_lanes(args, base, options);
+    }
+    let file = args.world.as_deref().unwrap_or(Path::new(""));
+    let world = world(file)?;
+    let options = LearnOptions {
+        name: args.name.clone().unwrap_or_else(|| world.name.clone()),
+        base: base.unwrap_or(options.base),
+        ..options
     };
+    Ok(Source {
+        learned: learned(&world, args.containers.unwrap_or(WORLD_CONTAINERS), &options)?,
+        outcomes: None,
+    })
+}
+
+fn learn_lanes(args: &PolicyLearnArgs, base: Option<Policy>, options: LearnOptions) -> Result<Source, Failure> {
+    let count = u32::try_from(args.containers.unwrap_or(LANE_CONTAINERS)).map_err(|_| {
+        Failure::new(
+            Exit::Error,
+            "so many containers would take years before simulated lanes",
+        )
+        .field("--containers")
+    })?;
+    let options = LearnOptions {
+        name: args.name.clone().unwrap_or_else(|| "simulated lanes".to_owned()),
+        base: base.unwrap_or_else(|| options.base.clone()),
+        ..options
+    };
+    let samples = lane_containers(Outfit::Full, count, args.seed)?;
+    let bar = Bar::new("learning");
+    let learned = portcullis_learning::policy::learn(&samples, &options, &|done, of| bar.at(done, of))
+        .map_err(|error| Failure::new(Exit::Error, error.to_string()))?;
+    Ok(Source {
+        learned,
+        outcomes: None,
+    })
+}
+
+fn learn_outcomes(
+    file: &Path,
+    name: Option<&String>,
+    base: Option<Policy>,
+    options: &LearnOptions,
+) -> Result<Source, Failure> {
+    let outcomes = Outcomes::load(file).map_err(refused)?;
+    let of_file = || {
+        file.file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+    };
+    let name = name.cloned().unwrap_or_else(of_file);
+    let options = LearnOptions {
+        name: if name.is_empty() { options.name.clone() } else { name },
+        ..options.clone()
+    };
+    let bar = Bar::new("learning");
+    let found = outcomes
+        .learn(base, &options, &|done, of| bar.at(done, of))
+        .map_err(refused)?;
+    Ok(Source {
+        learned: found.learned,
+        outcomes: Some((outcomes.summary().clone(), found.kept)),
+    })
+}
+
+fn refused(error: OutcomesError) -> Failure {
+    let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
+    Failure::new(Exit::Error, format!("{error}{}", why.unwrap_or_default()))
+}
+
+/// What a file of outcomes held, for people.
+fn held(summary: &OutcomesSummary) -> String {
+    let threats: Vec<String> = summary
+        .threats
+        .iter()
+        .map(|(family, count)| format!("{family} {count}"))
+        .collect();
+    facts(&[
+        (
+            "containers",
+            format!("{}, {} picked by lot", summary.containers, summary.random),
+        ),
+        (
+            "innocent",
+            format!(
+                "{}, worth {:.0} equally likely ones",
+                summary.innocent, summary.innocent_effective
+            ),
+        ),
+        ("threats", threats.join(", ")),
+        ("with several families", summary.with_several.to_string()),
+        (
+            "one stands for at most",
+            format!("{:.1} times the mean", summary.heaviest),
+        ),
+    ])
+}
+
+/// Learns a policy and writes it: the policy to its file, what is known about it to standard output.
+pub(in crate::cli) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Result<Exit, Failure> {
+    let Source { learned, outcomes } = learn_from(args)?;
     let text = policy_to_toml(&learned.policy).map_err(|error| Failure::new(Exit::Error, error.to_string()))?;
     let Some(to) = &args.to else {
         output.document(|| value(&learned.policy), |_| text.clone())?;
@@ -100,7 +193,10 @@ pub(in crate::cli) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Resu
     let report = serde_json::to_value(&learned.report).unwrap_or_default();
     let claim = |key: &str| figure(&report["claims"][key], percent);
     output.document(
-        || json!({ "policy": to, "report": report }),
+        || match &outcomes {
+            Some((summary, kept)) => json!({ "policy": to, "report": report, "outcomes": summary, "kept": kept }),
+            None => json!({ "policy": to, "report": report }),
+        },
         |width| {
             let claims = facts(&[
                 ("threats released", claim("missed")),
@@ -109,14 +205,23 @@ pub(in crate::cli) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Resu
             ]);
             let left_out = learned.report.requirements_left_out.join("\n");
             let digest = learned.policy.digest().to_string();
+            let (held, kept) = outcomes
+                .as_ref()
+                .map(|(summary, kept)| (held(summary), kept.join("\n")))
+                .unwrap_or_default();
             [
                 text_of(&learned.policy, &digest, &[], width),
+                section("What the outcomes hold", &held),
+                section(
+                    "Families with too few outcomes, whose rules are those of the base policy",
+                    &kept,
+                ),
                 section(
                     "What it claims of itself, from containers that served for nothing else",
                     &claims,
                 ),
                 section(
-                    "Required before, and left out because there is no such sensor",
+                    "Required before, and left out because no container was seen by such a sensor",
                     &left_out,
                 ),
             ]
@@ -129,6 +234,25 @@ pub(in crate::cli) fn learn(output: &mut Output, args: &PolicyLearnArgs) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outcomes_that_teach_nothing_are_refused_with_what_is_wrong_or_missing() {
+        let refused = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let failure = learn_outcomes(file.path(), None, &LearnOptions::default())
+                .err()
+                .unwrap();
+            failure.to_string()
+        };
+        let one = r#"{"container":"A1","selection":"random","sampling_probability":1,"content":[],"evidence":[]}"#;
+        assert!(refused(one).contains("1 containers have selection"), "{}", refused(one));
+        let spoiled = one.replace(":1,", ":2,");
+        let wanted = "line 1, field sampling_probability";
+        assert!(refused(&spoiled).contains(wanted), "{}", refused(&spoiled));
+        let missing = learn_outcomes(Path::new("/nowhere/outcomes.jsonl"), None, &LearnOptions::default());
+        assert!(missing.err().unwrap().to_string().contains("cannot read it: "));
+    }
 
     #[test]
     fn a_file_that_is_no_policy_is_named() {

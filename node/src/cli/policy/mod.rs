@@ -3,6 +3,7 @@
 
 mod held;
 mod named;
+mod outcomes;
 mod shown;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::args::{Asker, Global};
+use super::client::Cluster;
 use super::failure::{Exit, Failure};
 use super::learning::{self, PolicyLearnArgs};
 use super::output::Output;
@@ -20,8 +22,17 @@ pub(super) use shown::{text_of, value};
 /// `portcullis policy`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
-    /// Learn a policy from a world.
+    /// Learn a policy from a world, or from what inspections found.
     Learn(PolicyLearnArgs),
+    /// Join a list of exams with the evidence of the cluster: the file that `policy learn --outcomes` reads.
+    Outcomes {
+        /// The list, JSON Lines: inspection (its number), selection, sampling_probability, content; see docs/evaluate.md.
+        #[arg(long, value_name = "FILE")]
+        exams: PathBuf,
+        /// Where the outcomes go.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Make a policy the active one of the cluster: what is concluded from now on is judged by it.
     Activate {
         /// The policy: a TOML file, or the digest of one that the cluster has.
@@ -64,6 +75,7 @@ pub enum PolicyCommand {
 pub(super) async fn run(global: &Global, output: &mut Output, command: &PolicyCommand) -> Result<Exit, Failure> {
     match command {
         PolicyCommand::Learn(args) => learning::learn(output, args),
+        PolicyCommand::Outcomes { exams, to } => outcomes::write(&Cluster::new(global)?, output, exams, to).await,
         PolicyCommand::Activate { policy, reason, asker } => {
             let found = Named::of(policy).find(global).await?;
             held::activate(global, output, &found.policy, reason, asker).await
