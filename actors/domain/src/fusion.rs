@@ -270,9 +270,16 @@ pub fn contributions(policy: &Policy, evidence: &[&Evidence], sample: SampleNo) 
 
 /// What a source of these weights adds to each score, if so many share its modality.
 fn summands(permille: i32, weights: Weights, sharing: usize) -> Weights {
-    let divisor = 1000 * i64::try_from(sharing.max(1)).unwrap_or(1);
+    const WHOLE: i64 = 1000;
+    let divisor = WHOLE * i64::try_from(sharing.max(1)).unwrap_or(1);
     Weights(weights.0.map(|weight| {
-        let scaled = (i64::from(permille) * i64::from(weight)).div_euclid(divisor);
+        let product = i64::from(permille) * i64::from(weight);
+        // Hardly any modality is shared, and a divisor that the compiler knows needs no division.
+        let scaled = if divisor == WHOLE {
+            product.div_euclid(WHOLE)
+        } else {
+            product.div_euclid(divisor)
+        };
         i32::try_from(scaled).unwrap_or(if scaled < 0 { i32::MIN / 64 } else { i32::MAX / 64 })
     }))
 }
