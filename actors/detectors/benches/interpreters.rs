@@ -64,10 +64,13 @@ fn resonance(criterion: &mut Criterion) {
 }
 
 fn trace(criterion: &mut Criterion) {
-    let mut interpreter = TraceInterpreter::new();
-    readings::swabs().iter().for_each(|swab| interpreter.push(swab));
+    let swabs = readings::swabs();
     criterion.bench_function("blank and swab of 1,500 points", |bench| {
-        bench.iter(|| interpreter.interpret());
+        bench.iter(|| {
+            let mut interpreter = TraceInterpreter::new();
+            swabs.iter().for_each(|swab| interpreter.push(swab));
+            interpreter.interpret()
+        });
     });
 }
 

@@ -7,12 +7,15 @@
 //! A pass is judged at the first sample at which the stopping rule holds, else at its end. So the verdict depends on
 //! what was seen, and not on when somebody noticed that it was enough.
 
+mod sweep;
+
 use crate::codec::canonical;
 use crate::evidence::{Ability, Evidence, Modality, ThreatFamily, Weights};
 use crate::finding::FindingCode;
 use crate::id::{SampleNo, Timestamp};
 use crate::manifest::Manifest;
 use crate::policy::{Policy, Requirement, Scope, Tier};
+use sweep::Sweep;
 
 /// How far a device's clock may be ahead of log time, milliseconds of the port's clock.
 pub const CLOCKS_APART_MS: u64 = 10 * 60 * 1000;
@@ -175,16 +178,22 @@ pub fn judge(policy: &Policy, case: &Case<'_>) -> Verdict {
 /// The first sample, up to `through`, at which enough is known; the caller sees to it that every source has spoken up to
 /// `through`.
 pub fn first_stop(policy: &Policy, case: &Case<'_>, through: SampleNo) -> Option<SampleNo> {
-    let mut samples: Vec<SampleNo> = case
-        .evidence
-        .iter()
-        .flat_map(|evidence| evidence.steps.iter().map(|step| step.sample))
-        .chain([SampleNo(policy.stopping.least_samples)])
-        .filter(|sample| *sample <= through && sample.0 >= policy.stopping.least_samples.max(1))
-        .collect();
-    samples.sort_unstable();
-    samples.dedup();
-    samples.into_iter().find(|sample| enough(policy, case, *sample))
+    let least = SampleNo(policy.stopping.least_samples);
+    let mut sweep = Sweep::new(policy, case.evidence);
+    let mut next = Some(least);
+    if least == SampleNo(0) {
+        // Nothing is judged before the first sample.
+        sweep.go_to(least);
+        next = sweep.next_sample();
+    }
+    while let Some(sample) = next.filter(|sample| *sample <= through) {
+        sweep.go_to(sample);
+        if enough(policy, case, &sweep) {
+            return Some(sample);
+        }
+        next = sweep.next_sample();
+    }
+    None
 }
 
 fn last_sample(evidence: &[&Evidence]) -> SampleNo {
@@ -196,8 +205,8 @@ fn last_sample(evidence: &[&Evidence]) -> SampleNo {
         .unwrap_or(SampleNo(0))
 }
 
-fn enough(policy: &Policy, case: &Case<'_>, sample: SampleNo) -> bool {
-    let scores = scores_at(policy, case.evidence, sample);
+fn enough(policy: &Policy, case: &Case<'_>, sweep: &Sweep<'_>) -> bool {
+    let scores = sweep.scores();
     let exam = policy
         .families
         .iter()
@@ -211,11 +220,10 @@ fn enough(policy: &Policy, case: &Case<'_>, sample: SampleNo) -> bool {
     // Age is judged at the end; here it is enough that every required source has seen.
     far_below
         && required_of(policy, case.manifest).all(|requirement| {
-            case.evidence
-                .iter()
-                .filter(|evidence| evidence.modality == requirement.modality)
-                .filter_map(|evidence| evidence.at(sample))
-                .any(|step| is_enough(requirement, step.ability))
+            sweep
+                .spoken()
+                .filter(|(evidence, _)| evidence.modality == requirement.modality)
+                .any(|(_, step)| is_enough(requirement, step.ability))
         })
 }
 
@@ -250,20 +258,30 @@ pub fn contributions(policy: &Policy, evidence: &[&Evidence], sample: SampleNo) 
                 .iter()
                 .filter(|other| other.modality == one.modality && other.at(sample).is_some())
                 .count();
-            let divisor = 1000 * i64::try_from(sharing).unwrap_or(1);
-            let permille = i64::from(policy.permille(one.modality));
-            let adds = step.weights.0.map(|weight| {
-                let scaled = (permille * i64::from(weight)).div_euclid(divisor);
-                i32::try_from(scaled).unwrap_or(if scaled < 0 { i32::MIN / 64 } else { i32::MAX / 64 })
-            });
             Some(Contribution {
                 modality: one.modality,
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 ability: step.ability,
-                adds: Weights(adds),
+                adds: summands(policy.permille(one.modality), step.weights, sharing),
             })
         })
         .collect()
+}
+
+/// What a source of these weights adds to each score, if so many share its modality.
+fn summands(permille: i32, weights: Weights, sharing: usize) -> Weights {
+    const WHOLE: i64 = 1000;
+    let divisor = WHOLE * i64::try_from(sharing.max(1)).unwrap_or(1);
+    Weights(weights.0.map(|weight| {
+        let product = i64::from(permille) * i64::from(weight);
+        // Hardly any modality is shared, and a divisor that the compiler knows needs no division.
+        let scaled = if divisor == WHOLE {
+            product.div_euclid(WHOLE)
+        } else {
+            product.div_euclid(divisor)
+        };
+        i32::try_from(scaled).unwrap_or(if scaled < 0 { i32::MIN / 64 } else { i32::MAX / 64 })
+    }))
 }
 
 /// The prior of each family: the first summand of each score.

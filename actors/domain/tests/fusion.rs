@@ -240,6 +240,46 @@ fn inspection(manifest: Manifest, evidence: Vec<Evidence>, policy: &Policy, verd
     }
 }
 
+/// The stopping rule asked at every sample by itself, from the summands that a person sees.
+fn first_stop_by_itself(
+    policy: &Policy,
+    manifest: &Manifest,
+    evidence: &[&Evidence],
+    through: u32,
+) -> Option<SampleNo> {
+    let stopping = &policy.stopping;
+    let spoken_at = |sample: u32| {
+        evidence
+            .iter()
+            .flat_map(|one| &one.steps)
+            .any(|step| step.sample.0 == sample)
+    };
+    let enough = |sample: &u32| {
+        let at = SampleNo(*sample);
+        let mut scores = priors(policy);
+        for contribution in contributions(policy, evidence, at) {
+            for (score, adds) in scores.0.iter_mut().zip(contribution.adds.0) {
+                *score += adds;
+            }
+        }
+        let rules = || policy.families.iter();
+        let seen = |requirement: &Requirement| {
+            let of_modality = evidence.iter().filter(|one| one.modality == requirement.modality);
+            let mut steps = of_modality.filter_map(|one| one.at(at));
+            steps.any(|step| {
+                step.ability == Ability::Clear || (step.ability == Ability::Degraded && requirement.degraded_is_enough)
+            })
+        };
+        rules().any(|rule| scores.of(rule.family) >= rule.exam + stopping.exam_margin)
+            || (rules().all(|rule| scores.of(rule.family) <= rule.review - stopping.release_margin)
+                && required_of(policy, manifest).all(seen))
+    };
+    (stopping.least_samples.max(1)..=through)
+        .filter(|sample| *sample == stopping.least_samples || spoken_at(*sample))
+        .find(enough)
+        .map(SampleNo)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -250,6 +290,16 @@ proptest! {
             let recordable = one.modality != Modality::Manifest || one.readings.is_none();
             prop_assert!(recordable && one.check().is_ok(), "{:?}", one.check());
         }
+    }
+
+    #[test]
+    fn going_through_a_pass_stops_where_asking_at_every_sample_does(
+        policy in policies(), manifest in manifests(), evidence in evidence_sets(), through in 0..20_u32,
+    ) {
+        let evidence: Vec<&Evidence> = evidence.iter().collect();
+        let case = Case { manifest: &manifest, evidence: &evidence, passes: 1, now: NOW };
+        let stop = first_stop(&policy, &case, SampleNo(through));
+        prop_assert_eq!(stop, first_stop_by_itself(&policy, &manifest, &evidence, through));
     }
 
     #[test]

@@ -46,14 +46,14 @@ pub fn form_2006(noise: &mut Noise, samples: usize, detectors: usize, channels: 
         text.push_str("<DetectorData>\n");
         for detector in 0..detectors {
             let counts = channel_data(noise, channels, zeros_counted);
-            write!(
+            writeln!(
                 text,
                 "<DetectorMeasurement Detector=\"A{detector}\" DetectorType=\"Gamma\"><SpectrumMeasurement>\
                  <Spectrum SampleNumber=\"{sample}\">\n<StartTime>2010-01-24T00:08:24.078Z</StartTime>\n\
                  <RealTime>PT0.250S</RealTime><LiveTime>PT0.245S</LiveTime>\n\
                  <Calibration Type=\"Energy\" EnergyUnits=\"keV\"><Equation Model=\"Polynomial\">\
                  <Coefficients>0.1 0.1875 0</Coefficients></Equation></Calibration>\n\
-                 <ChannelData{compression}>{counts}</ChannelData>\n</Spectrum></SpectrumMeasurement></DetectorMeasurement>\n"
+                 <ChannelData{compression}>{counts}</ChannelData>\n</Spectrum></SpectrumMeasurement></DetectorMeasurement>"
             )
             .unwrap();
         }
@@ -75,28 +75,28 @@ pub fn form_2012(noise: &mut Noise, samples: usize, detectors: usize, channels: 
         <RadInstrumentManufacturerName>Maker</RadInstrumentManufacturerName></RadInstrumentInformation>\n"
         .to_owned();
     for detector in 0..detectors {
-        write!(
+        writeln!(
             text,
             "<RadDetectorInformation id=\"A{detector}\"><RadDetectorCategoryCode>Gamma</RadDetectorCategoryCode>\
              <RadDetectorKindCode>HPGe</RadDetectorKindCode></RadDetectorInformation>\n\
-             <EnergyCalibration id=\"E{detector}\"><CoefficientValues>0.1 0.1875 0</CoefficientValues></EnergyCalibration>\n"
+             <EnergyCalibration id=\"E{detector}\"><CoefficientValues>0.1 0.1875 0</CoefficientValues></EnergyCalibration>"
         )
         .unwrap();
     }
     for sample in 1..=samples {
-        write!(
+        writeln!(
             text,
             "<RadMeasurement id=\"M{sample}\"><MeasurementClassCode>Foreground</MeasurementClassCode>\
-             <StartDateTime>2010-01-24T00:08:24.078Z</StartDateTime><RealTimeDuration>PT0.250S</RealTimeDuration>\n"
+             <StartDateTime>2010-01-24T00:08:24.078Z</StartDateTime><RealTimeDuration>PT0.250S</RealTimeDuration>"
         )
         .unwrap();
         for detector in 0..detectors {
             let counts = channel_data(noise, channels, zeros_counted);
-            write!(
+            writeln!(
                 text,
                 "<Spectrum id=\"M{sample}S{detector}\" radDetectorInformationReference=\"A{detector}\" \
                  energyCalibrationReference=\"E{detector}\">\n<LiveTimeDuration>PT0.245S</LiveTimeDuration>\n\
-                 <ChannelData{compression}>{counts}</ChannelData>\n</Spectrum>\n"
+                 <ChannelData{compression}>{counts}</ChannelData>\n</Spectrum>"
             )
             .unwrap();
         }

@@ -155,17 +155,22 @@ impl Gradient {
             left: Vec::new(),
         };
         // First with the noise of the sensors alone, to learn what the vehicle adds where; then with a share of that as noise.
-        let vehicle = gradient.take_vehicle(&measured);
-        for (noise, vehicle) in gradient.noise.iter_mut().zip(vehicle) {
+        let mut columns = vehicle::columns(&gradient);
+        let vehicle = gradient.take_vehicle(&measured, &columns);
+        for (at, (noise, vehicle)) in gradient.noise.iter_mut().zip(vehicle).enumerate() {
+            let before = *noise;
             *noise = noise.hypot(MODEL_ERROR * vehicle);
+            for value in columns.iter_mut().filter_map(|column| column.get_mut(at)) {
+                *value *= before / *noise;
+            }
         }
-        gradient.take_vehicle(&measured);
+        gradient.take_vehicle(&measured, &columns);
         Ok(gradient)
     }
 
-    /// Takes offsets and vehicle out of what was measured, in picotesla. Returns what it takes for the vehicle's,
-    /// picotesla, without what all sensors share.
-    fn take_vehicle(&mut self, measured: &[f64]) -> Column {
+    /// Takes offsets and vehicle out of what was measured, in picotesla; the vehicle's columns are in units of noise. Returns
+    /// what it takes for the vehicle's, picotesla, without what all sensors share.
+    fn take_vehicle(&mut self, measured: &[f64], columns: &[Column]) -> Column {
         let sensors = self.rows.len();
         self.known = Known::new(sensors, &self.noise);
         for sensor in 0..sensors {
@@ -176,8 +181,8 @@ impl Gradient {
         let measured = measured.iter().zip(&self.noise).map(|(field, noise)| field / noise);
         let with_vehicle = self.known.without(measured.collect());
         self.left.clone_from(&with_vehicle);
-        for column in vehicle::columns(self) {
-            if let Some(direction) = self.known.add(column) {
+        for column in columns {
+            if let Some(direction) = self.known.add(column.clone()) {
                 take_out(&mut self.left, &direction);
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! To weigh a place, only inner products of its columns without the known are needed. With P the projection onto what is
 //! known, (a - Pa)(b - Pb) = ab - (Pa)(Pb), so that no column has to be made anew for each place.
+#![allow(clippy::needless_range_loop, reason = "small matrices are read by their indices")]
 
 /// One value for each sensor and sample, sample by sample: what a vector of the whole profile is here.
 pub(super) type Column = Vec<f64>;

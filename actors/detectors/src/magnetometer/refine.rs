@@ -20,7 +20,7 @@ const STEP_MOST_M: f64 = 0.4;
 /// Places that are tried.
 pub(super) const TRIED: usize = 24;
 /// Places that are tried to see where a start leads.
-pub(super) const TRIED_ROUGHLY: usize = 4;
+pub(super) const TRIED_ROUGHLY: usize = 2;
 /// By how much damping falls after a step that explains more, and grows after one that does not.
 const DAMPING_FACTOR: f64 = 6.0;
 /// How far apart the places are by which the slope along the place is taken, metres.

@@ -176,15 +176,16 @@ pub(super) fn channels(
     };
     let mut whole: u64 = 0;
     let mut parts = 0.0_f64;
-    let mut numbers = Counts { rest: text };
+    let mut numbers = Counts { text, at: 0 };
     while let Some(number) = numbers.next() {
         let run = match number.map_err(BadCounts::Value)? {
             Count::Whole(0) if counted_zeros => {
-                let before = numbers.rest;
+                let before = numbers.at;
                 match numbers.next().transpose().map_err(BadCounts::Value)? {
                     Some(Count::Whole(length)) if length > 0 => length as usize,
                     Some(_) => {
-                        let length = before.split_ascii_whitespace().next().unwrap_or_default();
+                        let rest = text.get(before..).unwrap_or_default();
+                        let length = rest.split_ascii_whitespace().next().unwrap_or_default();
                         return Err(BadCounts::Value(format!(
                             "{:?} is not the length of a run of zeros",
                             shortened(length)
@@ -229,40 +230,59 @@ enum Count {
 
 /// The counts of a text, one after the other. Most are short and whole, and are read while their end is looked for.
 struct Counts<'t> {
-    rest: &'t str,
+    text: &'t str,
+    /// Bytes that were read.
+    at: usize,
 }
 
 impl Iterator for Counts<'_> {
     type Item = Result<Count, String>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         /// More could be beyond 32 bits.
         const DIGITS_MAX: usize = 9;
-        let start = self.rest.bytes().position(|byte| !byte.is_ascii_whitespace())?;
-        let token = self.rest.get(start..)?;
-        let (mut value, mut digits) = (0_u32, 0);
-        for byte in token.bytes().take(DIGITS_MAX) {
-            let digit = byte.wrapping_sub(b'0');
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        while bytes.get(at)?.is_ascii_whitespace() {
+            at += 1;
+        }
+        let start = at;
+        let mut value = 0_u32;
+        while let Some(byte) = bytes.get(at) {
+            // What is no digit becomes more than 9.
+            let digit = byte ^ b'0';
             if digit > 9 {
                 break;
             }
-            value = value * 10 + u32::from(digit);
-            digits += 1;
+            // Of too many digits the value is not used.
+            value = value.wrapping_mul(10).wrapping_add(u32::from(digit));
+            at += 1;
         }
-        let ends = token.as_bytes().get(digits).is_none_or(u8::is_ascii_whitespace);
-        if digits > 0 && ends {
-            self.rest = token.get(digits..)?;
+        let ends = bytes.get(at).is_none_or(u8::is_ascii_whitespace);
+        if ends && at - start <= DIGITS_MAX {
+            self.at = at;
             return Some(Ok(Count::Whole(value)));
         }
-        let end = token.bytes().position(|byte| byte.is_ascii_whitespace());
-        let (token, rest) = token.split_at_checked(end.unwrap_or(token.len()))?;
-        self.rest = rest;
-        Some(count(token))
+        Some(self.odd(start))
     }
 }
 
-/// A count that is not short and whole: with a fraction, an exponent, a sign or many digits.
+impl Counts<'_> {
+    /// A count that is not short and whole.
+    #[cold]
+    fn odd(&mut self, start: usize) -> Result<Count, String> {
+        let rest = self.text.get(start..).unwrap_or_default();
+        let length = rest
+            .bytes()
+            .position(|byte| byte.is_ascii_whitespace())
+            .unwrap_or(rest.len());
+        self.at = start + length;
+        count(rest.get(..length).unwrap_or_default())
+    }
+}
+
+/// A count with a fraction, an exponent, a sign or many digits.
 fn count(token: &str) -> Result<Count, String> {
     let value: f64 = token
         .parse()

@@ -240,7 +240,7 @@ mod tests {
         let refused = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
-            let failure = learn_outcomes(file.path(), None, &LearnOptions::default())
+            let failure = learn_outcomes(file.path(), None, None, &LearnOptions::default())
                 .err()
                 .unwrap();
             failure.to_string()
@@ -250,7 +250,12 @@ mod tests {
         let spoiled = one.replace(":1,", ":2,");
         let wanted = "line 1, field sampling_probability";
         assert!(refused(&spoiled).contains(wanted), "{}", refused(&spoiled));
-        let missing = learn_outcomes(Path::new("/nowhere/outcomes.jsonl"), None, &LearnOptions::default());
+        let missing = learn_outcomes(
+            Path::new("/nowhere/outcomes.jsonl"),
+            None,
+            None,
+            &LearnOptions::default(),
+        );
         assert!(missing.err().unwrap().to_string().contains("cannot read it: "));
     }
 

@@ -170,6 +170,8 @@ impl<'t> Observation<'t> {
         let mut model = self.model(scale, &sources);
         let all = 0..self.expected.len();
         let cost = self.cost(&self.expected, &all);
+        // Most amounts are nothing and stay so: they are asked again only once the others have settled.
+        let mut all_asked = true;
         for _ in 0..SWEEPS {
             let (slope, bend) = self.slope(&model, &self.expected, &all, cost);
             let slope = slope + (prior_shape - 1.0) / scale - prior_rate;
@@ -178,7 +180,7 @@ impl<'t> Observation<'t> {
             let mut gain = newton_gain(slope, bend, next - scale);
             add(&mut model, &self.expected, next - scale);
             scale = next;
-            for (index, amount) in &mut sources {
+            for (index, amount) in sources.iter_mut().filter(|(_, amount)| all_asked || *amount > 0.0) {
                 let (slope, bend) = self.slope_of(&model, *index);
                 if bend > 0.0 {
                     let next = (*amount + slope / bend).max(0.0);
@@ -190,9 +192,11 @@ impl<'t> Observation<'t> {
                     }
                 }
             }
-            if gain < CONVERGED {
+            let settled = gain < CONVERGED;
+            if settled && all_asked {
                 break;
             }
+            all_asked = settled;
         }
         // The small differences of many updates are taken out.
         let model = self.model(scale, &sources);
