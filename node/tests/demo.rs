@@ -74,6 +74,8 @@ async fn demo(fault: Option<&str>) -> Value {
         "120",
         "--seed",
         "7",
+        "--sensors",
+        "basic",
         "--until-done",
         "--port",
         "0",
@@ -86,6 +88,60 @@ async fn demo(fault: Option<&str>) -> Value {
     let report = portcullis(&arguments, WITHIN).await.good();
     assert_eq!(report["faults"].as_array().unwrap().len(), usize::from(fault.is_some()));
     report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_detector_gives_evidence_of_raw_readings_and_the_case_file_explains_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(dir.path(), &["--lanes", "2", "--containers", "6", "--speed", "40"]).await;
+    let endpoint = demo.endpoints[0].clone();
+    let show = |number: u32| {
+        let endpoint = endpoint.clone();
+        async move {
+            let number = number.to_string();
+            let arguments = ["inspection", "show", &number, "--endpoint", &endpoint, "-o", "json"];
+            portcullis(&arguments, WITHIN).await
+        }
+    };
+    let deadline = tokio::time::Instant::now() + WITHIN;
+    let shown = loop {
+        let shown = show(1).await;
+        if shown.code == Some(0) && shown.stdout.contains("\"explanation\"") {
+            break shown.good();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{}", shown.stderr);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let inspection = &shown["inspection"];
+    let evidence = inspection["evidence"].as_array().unwrap();
+    let mut seen: Vec<&str> = evidence.iter().map(|one| one["modality"].as_str().unwrap()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    let all = [
+        "magnetometer",
+        "manifest",
+        "nqr",
+        "ocr",
+        "radiation",
+        "radiography",
+        "trace",
+        "weighbridge",
+    ];
+    assert_eq!(seen, all, "{inspection}");
+    let interpreters: Vec<&str> = evidence
+        .iter()
+        .map(|one| one["interpreter"].as_str().unwrap())
+        .collect();
+    assert!(interpreters.contains(&"radiation-spectral/1"), "{interpreters:?}");
+    let explanation = &inspection["explanation"];
+    assert_eq!(
+        explanation["sources"].as_array().unwrap().len(),
+        evidence.len(),
+        "{explanation}"
+    );
+    assert_eq!(shown["sums_add_up"], true);
+    let (ended, _) = demo.interrupt().await;
+    assert!(ended.success(), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,7 +27,20 @@ async fn the_python_script_announces_a_container_and_follows_it_to_its_conclusio
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let demo = Demo::start(dir.path(), &["--lanes", "1", "--containers", "1", "--speed", "100"]).await;
+    let demo = Demo::start(
+        dir.path(),
+        &[
+            "--lanes",
+            "1",
+            "--containers",
+            "1",
+            "--sensors",
+            "basic",
+            "--speed",
+            "100",
+        ],
+    )
+    .await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/client.py");
     let endpoint = demo.endpoints[1].trim_start_matches("http://").to_owned();
     let run = Command::new(&python)

@@ -26,8 +26,8 @@ use portcullis_detectors::{Interpretation, WEIGHT_CAP, magnetometer, ocr, weighb
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{Ability, EVIDENCE_FINDINGS_MAX, Weights};
 use portcullis_domain::reading::{
-    AbilityAssessment, AlarmDecision, BoundingBox, Candidate, RadiationKind, RadiationSample, Recognition,
-    ThreatCategory, ThreatFlag, ThreatObject, ThreatReport, Weighing,
+    AbilityAssessment, AlarmDecision, BoundingBox, Candidate, RadiationKind, RadiationSample, Recognition, SealReading,
+    SealState, ThreatCategory, ThreatFlag, ThreatObject, ThreatReport, Weighing,
 };
 use spoil::Spoil;
 
@@ -259,7 +259,15 @@ fn weighings_and_recognitions() {
             };
             2
         ],
+        seal: Some(SealReading {
+            state: SealState::Intact,
+            candidates: vec![Candidate {
+                text: "ML-GB1234567".to_owned(),
+                confidence_permille: 900,
+            }],
+        }),
     };
+    let looks = vec![recognition; 3];
     let manifest = readings::bananas();
     let equipment = EquipmentId::new("MSKU1234565").unwrap();
     cases::run("weighing", 1, |noise| {
@@ -271,7 +279,7 @@ fn weighings_and_recognitions() {
         MEBIBYTE
     });
     cases::run("recognition", 1, |noise| {
-        check(&ocr::interpret(&spoiled(noise, &recognition), &equipment));
+        check(&ocr::interpret(&spoiled(noise, &looks), &equipment, &manifest));
         MEBIBYTE
     });
 }

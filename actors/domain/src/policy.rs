@@ -281,6 +281,15 @@ impl Policy {
                     code: FindingCode::OcrMismatch,
                     tier: Tier::Review,
                 },
+                // No officer would let these go unseen, however rare the threat is.
+                FindingRule {
+                    code: FindingCode::SubstanceFound,
+                    tier: Tier::Review,
+                },
+                FindingRule {
+                    code: FindingCode::LoadInEmpty,
+                    tier: Tier::Review,
+                },
                 // Somebody may be tampering with the sensor or its line.
                 FindingRule {
                     code: FindingCode::ReadingRefused,

@@ -3,8 +3,8 @@
 use portcullis_domain::reading::{
     AbilityAssessment, AlarmDecision, BoundingBox, Calibrant, Candidate, DetectorCounts, DriftSpectrum, EnergyImage,
     ImageStrip, IonMobility, Iq, MagneticProfile, MagneticSensor, NqrWaveform, Polarity, RadiationKind,
-    RadiationSample, Recognition, References, RowRange, Spectrum, SwabPurpose, ThreatCategory, ThreatFlag,
-    ThreatObject, ThreatReport, TraceAlarm, Weighing,
+    RadiationSample, Recognition, References, RowRange, SealReading, SealState, Spectrum, SwabPurpose, ThreatCategory,
+    ThreatFlag, ThreatObject, ThreatReport, TraceAlarm, Weighing,
 };
 
 use crate::noise::Noise;
@@ -130,7 +130,8 @@ spoil_fields! {
     DetectorCounts { name, kind, live_time_us, counts, spectrum }
     Spectrum { calibration_kev, counts }
     Weighing { gross_mass_kg, vehicle_mass_kg, sigma_kg, speed_mm_s, axles_kg }
-    Recognition { candidates }
+    Recognition { candidates, seal }
+    SealReading { state, candidates }
     Candidate { text, confidence_permille }
     NqrWaveform {
         carrier_hz, sample_rate_hz, femtovolts_per_count, echoes, echo_spacing_us, window_start_us, goods_temperature_mk,
@@ -166,6 +167,7 @@ macro_rules! spoil_choices {
 spoil_choices! {
     RadiationKind { Gamma, Neutron }
     Polarity { Positive, Negative }
+    SealState { Intact, Broken, Absent }
     SwabPurpose { Sample, Blank }
     AlarmDecision { Alarm, Clear, Unknown }
     ThreatFlag { HighThreat, Threat, NoThreat, Unknown }
