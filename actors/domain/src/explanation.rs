@@ -1,5 +1,6 @@
 //! The explanation of a conclusion: the sum itself, what could not be seen, and what would have changed the tier.
 
+use crate::drift::ChartKey;
 use crate::evidence::{Ability, Modality, ThreatFamily, Weights};
 use crate::fusion::{Reason, Verdict, contributions, priors, required_of};
 use crate::inspection::Inspection;
@@ -152,6 +153,11 @@ pub fn describe(reason: &Reason) -> String {
         Reason::Found { code, .. } => format!("the finding {code}"),
         Reason::PassesExhausted { passes } => format!("{passes} passes broke off"),
         Reason::NothingAgainst => "nothing speaks against it".to_owned(),
+        Reason::Drifting { chart, .. } => match chart {
+            ChartKey::Device(device) => format!("{device} has drifted from what the policy was learned from"),
+            ChartKey::Declarations => "declarations have drifted from what the policy was learned from".to_owned(),
+            ChartKey::Share(share) => format!("more containers are {share} than when the policy was learned"),
+        },
     }
 }
 
@@ -191,6 +197,9 @@ fn would_change(tier: Tier, reasons: &[Reason], sums: &[Sum]) -> Vec<String> {
             }
             Reason::PassesExhausted { .. } => "a complete pass would take this reason away".to_owned(),
             Reason::NothingAgainst => String::new(),
+            Reason::Drifting { chart, .. } => {
+                format!("checking and resetting the drift chart {chart} would take this reason away")
+            }
         })
         .collect()
 }
