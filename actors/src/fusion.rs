@@ -251,6 +251,8 @@ impl Fusion {
                     evidence: &evidence,
                     passes: feature.pass.0,
                     now: self.context.now(),
+                    // Drift stops no pass.
+                    adrift: &[],
                 },
                 through,
             );

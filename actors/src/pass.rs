@@ -61,6 +61,7 @@ impl Pass {
             evidence: &evidence,
             passes: self.pass.0,
             now,
+            adrift: &[],
         };
         first_stop(policy, &case, through)
     }

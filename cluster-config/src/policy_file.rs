@@ -19,10 +19,28 @@
 //! least_samples = 5
 //! release_margin = 14000
 //! exam_margin = 6000
+//! [watch]                            # for drift; may be left out. Micro-nats are millionths of a natural logarithm of odds
+//! shift_permille = 250               # of a deviation
+//! limit = 14150000                   # micro-nats
+//! device_tier = "review"
+//! port_tier = "review"
+//! [watch.weights.radiation]          # milli-decibans, sums over the families; tolls in micro-nats
+//! low = -9000
+//! high = 3000
+//! mean = -3000
+//! deviation = 1500
+//! rise_toll = 31250
+//! fall_toll = 31250
+//! [watch.shares.unseen]              # or held, or examined; hit and toll in micro-nats
+//! ppm = 10000
+//! hit = 405465
+//! toll = 5063
 //! ```
 //! `scope` is `every`, `laden`, or the beginning of a commodity code as `hs:3104`. The file says the same as the policy, no more
 //! and no less: what is written reads back as a policy with the same digest, as long as its lists are in the order of
 //! [`Modality::ALL`] and [`ThreatFamily::ALL`], which is the order that reading gives them.
+
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +51,8 @@ use portcullis_domain::policy::{
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use watch::WatchEntry;
 
 /// What a scope that names a commodity begins with.
 const COMMODITY: &str = "hs:";
@@ -79,6 +99,8 @@ pub struct PolicyFile {
     #[serde(default)]
     maximum_ages: BTreeMap<String, u32>,
     stopping: StoppingEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch: Option<WatchEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -203,6 +225,7 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
                 ppm: point.ppm,
             })
             .collect(),
+        watch: file.watch.as_ref().map(WatchEntry::read).transpose()?,
         name: file.name,
     };
     policy
@@ -292,6 +315,7 @@ impl From<&Policy> for PolicyFile {
                 release_margin: policy.stopping.release_margin,
                 exam_margin: policy.stopping.exam_margin,
             },
+            watch: policy.watch.as_ref().map(WatchEntry::from),
         }
     }
 }

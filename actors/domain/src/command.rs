@@ -1,6 +1,7 @@
 //! What may be asked of the ledger: three kinds of commands, each with its own guard against repetition and staleness.
 
 use crate::codec::canonical;
+use crate::drift::ChartKey;
 use crate::equipment::EquipmentId;
 use crate::evidence::Evidence;
 use crate::fusion::Verdict;
@@ -28,10 +29,6 @@ pub struct Command {
 canonical!(struct Command { at, traceparent, body });
 
 /// What is asked.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "commands are few at a time and are moved, not stored"
-)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandBody {
     /// By somebody outside.
@@ -130,13 +127,21 @@ pub enum ExternalBody {
         /// Which.
         node: NodeId,
     },
+    /// What was adrift has been checked: its chart begins anew, and its alarm no longer stands.
+    ResetChart {
+        /// Which.
+        chart: ChartKey,
+        /// What was found, for people.
+        reason: String,
+    },
 }
 
 canonical!(enum ExternalBody {
     1 => Announce(announcement), 2 => Adjudicate { inspection, ruling, reason }, 3 => ReportDeparture { equipment },
     4 => OpenLane { lane }, 5 => CloseLane { lane }, 6 => DefineLane(spec), 7 => AddPolicy(policy),
     8 => ActivatePolicy { policy }, 9 => AddNode { wanted, above, incarnation, address }, 10 => DrainNode { node },
-    11 => UndrainNode { node }, 12 => RemoveNode { node }, 13 => AdoptPolicy { policy, reason }
+    11 => UndrainNode { node }, 12 => RemoveNode { node }, 13 => AdoptPolicy { policy, reason },
+    14 => ResetChart { chart, reason }
 });
 
 /// A command of an actor. Fenced by epoch, deduplicated by sequence number.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::codec::{Canonical, CodecError, Reader, canonical, to_bytes};
 use crate::command::AbortCause;
+use crate::drift::{Alarm, ChartKey};
 use crate::equipment::EquipmentId;
 use crate::evidence::Evidence;
 use crate::finding::Finding;
@@ -282,6 +283,20 @@ pub enum Event {
         /// The root over it.
         root: Digest,
     },
+    /// A drift chart reached its limit. Follows the conclusion that raised it, under the same command number.
+    DriftAlarmed {
+        /// Which, and what it saw.
+        alarm: Alarm,
+    },
+    /// A drift chart begins anew, and its alarm no longer stands.
+    ChartReset {
+        /// Which.
+        chart: ChartKey,
+        /// The lane of a device.
+        lane: Option<LaneId>,
+        /// What was found.
+        reason: String,
+    },
 }
 
 canonical!(enum Event {
@@ -299,7 +314,8 @@ canonical!(enum Event {
     29 => EvidenceAfterConclusion { inspection, evidence, reopened },
     30 => Adjudicated { inspection, equipment, ruling, reason }, 31 => Departed { inspection, equipment },
     40 => NodeEnrolled { node, incarnation, address }, 41 => NodeDrained { node }, 42 => NodeUndrained { node },
-    43 => NodeRemoved { node }, 44 => Restored { cluster, former, size, root }
+    43 => NodeRemoved { node }, 44 => Restored { cluster, former, size, root },
+    50 => DriftAlarmed { alarm }, 51 => ChartReset { chart, lane, reason }
 });
 
 /// What an event is about, for indexes and filters.
@@ -345,6 +361,8 @@ impl Event {
             Self::NodeUndrained { .. } => "node_undrained",
             Self::NodeRemoved { .. } => "node_removed",
             Self::Restored { .. } => "restored",
+            Self::DriftAlarmed { .. } => "drift_alarmed",
+            Self::ChartReset { .. } => "chart_reset",
         }
     }
 
@@ -398,6 +416,14 @@ impl Event {
             | Self::Enqueued { inspection }
             | Self::EvidenceRecorded { inspection, .. }
             | Self::EvidenceAfterConclusion { inspection, .. } => one(inspection, None, None),
+            Self::DriftAlarmed { alarm } => Subjects {
+                lane: alarm.lane,
+                ..Subjects::default()
+            },
+            Self::ChartReset { lane, .. } => Subjects {
+                lane: *lane,
+                ..Subjects::default()
+            },
             Self::Founded { .. }
             | Self::VersionActivated { .. }
             | Self::PolicyAdded { .. }

@@ -6,10 +6,13 @@
 //!
 //! A pass is judged at the first sample at which the stopping rule holds, else at its end. So the verdict depends on
 //! what was seen, and not on when somebody noticed that it was enough.
+//!
+//! Drift changes no score and does not stop a pass sooner or later. It adds a reason, and with it a least tier.
 
 mod sweep;
 
 use crate::codec::canonical;
+use crate::drift::ChartKey;
 use crate::evidence::{Ability, Evidence, Modality, ThreatFamily, Weights};
 use crate::finding::FindingCode;
 use crate::id::{SampleNo, Timestamp};
@@ -86,6 +89,13 @@ pub enum Reason {
     },
     /// Nothing speaks against it.
     NothingAgainst,
+    /// What it rests on is adrift.
+    Drifting {
+        /// The chart whose alarm stands.
+        chart: ChartKey,
+        /// The tier that follows.
+        tier: Tier,
+    },
 }
 
 canonical!(enum Reason {
@@ -96,6 +106,7 @@ canonical!(enum Reason {
     5 => Found { code, tier },
     6 => PassesExhausted { passes },
     7 => NothingAgainst,
+    8 => Drifting { chart, tier },
 });
 
 impl Reason {
@@ -106,7 +117,8 @@ impl Reason {
             | Self::Missing { tier, .. }
             | Self::NotSeen { tier, .. }
             | Self::Stale { tier, .. }
-            | Self::Found { tier, .. } => *tier,
+            | Self::Found { tier, .. }
+            | Self::Drifting { tier, .. } => *tier,
             Self::PassesExhausted { .. } => Tier::Exam,
             Self::NothingAgainst => Tier::Release,
         }
@@ -158,6 +170,8 @@ pub struct Case<'a> {
     pub passes: u32,
     /// When it is judged, on the port's clock.
     pub now: Timestamp,
+    /// What is adrift: the charts whose alarm stands. Without a watch in the policy it means nothing.
+    pub adrift: &'a [ChartKey],
 }
 
 /// Judges a finished pass.
@@ -347,6 +361,11 @@ fn verdict_at(policy: &Policy, case: &Case<'_>, sample: SampleNo, stopped: bool)
     if unscanned && case.passes >= policy.passes_max {
         reasons.push(Reason::PassesExhausted { passes: case.passes });
     }
+    reasons.extend(
+        case.adrift
+            .iter()
+            .filter_map(|chart| drifting(policy, case, chart, sample)),
+    );
     let tier = reasons.iter().map(Reason::tier).max().unwrap_or(Tier::Release);
     if reasons.is_empty() {
         reasons.push(Reason::NothingAgainst);
@@ -360,6 +379,21 @@ fn verdict_at(policy: &Policy, case: &Case<'_>, sample: SampleNo, stopped: bool)
         stopped,
         reasons,
     }
+}
+
+/// The reason that follows from an alarm: for what a device says if it has spoken, for the port's in any case.
+fn drifting(policy: &Policy, case: &Case<'_>, chart: &ChartKey, sample: SampleNo) -> Option<Reason> {
+    let tier = policy.watch.as_ref()?.tier(chart);
+    let concerned = match chart {
+        ChartKey::Device(device) => case.evidence.iter().any(|evidence| {
+            evidence.at(sample).is_some() && evidence.readings.as_ref().is_some_and(|range| range.device == *device)
+        }),
+        ChartKey::Declarations | ChartKey::Share(_) => true,
+    };
+    (concerned && tier > Tier::Release).then(|| Reason::Drifting {
+        chart: chart.clone(),
+        tier,
+    })
 }
 
 fn unmet(policy: &Policy, case: &Case<'_>, requirement: &Requirement, sample: SampleNo) -> Option<Reason> {

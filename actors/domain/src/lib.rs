@@ -15,6 +15,7 @@ pub mod archive;
 pub mod codec;
 pub mod command;
 mod course;
+pub mod drift;
 pub mod equipment;
 pub mod event;
 pub mod evidence;

@@ -132,6 +132,8 @@ reasons! {
     30 NodeRemoved "NODE_REMOVED" "The node was removed from the cluster and does not come back.",
     31 QuorumAtRisk "QUORUM_AT_RISK" "Without this node too few voters would be up, or none.",
     32 LogAtRisk "LOG_AT_RISK" "The rest of the cluster does not hold the whole decision log yet.",
+    33 UnknownChart "UNKNOWN_CHART" "There is no such drift chart.",
+    34 DriftChanged "DRIFT_CHANGED" "Other things are adrift than the verdict was made under.",
 }
 
 impl fmt::Display for RefusalReason {

@@ -1,6 +1,7 @@
 //! The policy: everything about fusing and deciding that a port may choose, as integers, by digest.
 
 mod check;
+mod watch;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use crate::finding::FindingCode;
 use crate::id::Digest;
 
 pub use check::{InvalidPolicy, NAME_MAX, POINTS_MAX, RULES_MAX};
+pub use watch::{SUM_LIMIT, Share, ShareReference, Watch, WeightReference};
 
 /// The engine's verdict, worse is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,10 +166,12 @@ pub struct Policy {
     pub passes_max: u32,
     /// Ascending in both columns; for people, decides nothing.
     pub calibration: Vec<CalibrationPoint>,
+    /// What is watched for drift; without it nothing is.
+    pub watch: Option<Watch>,
 }
 
 canonical!(struct Policy {
-    name, algorithm, coefficients, families, required, findings, maximum_ages, stopping, passes_max, calibration
+    name, algorithm, coefficients, families, required, findings, maximum_ages, stopping, passes_max, calibration, watch
 });
 
 /// The fusion algorithm of this version: see [`crate::fusion`].
@@ -226,11 +230,16 @@ impl Policy {
         self.coefficients.sort_by_key(|one| one.modality);
         self.families.sort_by_key(|one| one.family);
         self.maximum_ages.sort_by_key(|one| one.modality);
+        if let Some(watch) = &mut self.watch {
+            watch.weights.sort_by_key(|one| one.modality);
+            watch.shares.sort_by_key(|one| one.share);
+        }
         self
     }
 
     /// The policy a new cluster starts with: priors of the order published for sea ports, thresholds set so that one
-    /// strong source is enough for Review, and radiation, weighing and number reading required of every container.
+    /// strong source is enough for Review, and radiation, weighing and number reading required of every container. It
+    /// watches nothing: its values were not learned from any port, so there is nothing to compare with.
     pub fn first() -> Self {
         let family = |family, prior, review, exam| FamilyRule {
             family,
@@ -327,6 +336,7 @@ impl Policy {
             ]
             .map(|(score, ppm)| CalibrationPoint { score, ppm })
             .to_vec(),
+            watch: None,
         }
     }
 }

@@ -185,6 +185,7 @@ fn verdict_at(policy: &Policy, manifest: &Manifest, evidence: &[Evidence], passe
             evidence: &evidence,
             passes,
             now,
+            adrift: &[],
         },
     )
 }
@@ -297,7 +298,7 @@ proptest! {
         policy in policies(), manifest in manifests(), evidence in evidence_sets(), through in 0..20_u32,
     ) {
         let evidence: Vec<&Evidence> = evidence.iter().collect();
-        let case = Case { manifest: &manifest, evidence: &evidence, passes: 1, now: NOW };
+        let case = Case { manifest: &manifest, evidence: &evidence, passes: 1, now: NOW, adrift: &[] };
         let stop = first_stop(&policy, &case, SampleNo(through));
         prop_assert_eq!(stop, first_stop_by_itself(&policy, &manifest, &evidence, through));
     }
@@ -355,7 +356,7 @@ proptest! {
     ) {
         let whole = verdict(&policy, &manifest, &evidence, 1);
         let borrowed: Vec<&Evidence> = evidence.iter().collect();
-        let case = Case { manifest: &manifest, evidence: &borrowed, passes: 1, now: NOW };
+        let case = Case { manifest: &manifest, evidence: &borrowed, passes: 1, now: NOW, adrift: &[] };
         let end = evidence.iter().filter_map(|one| one.total()).map(|step| step.sample).max().unwrap_or(SampleNo(0));
         let followed = (1..=end.0).find_map(|through| first_stop(&policy, &case, SampleNo(through)));
         match followed {

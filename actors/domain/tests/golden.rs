@@ -12,6 +12,7 @@ use portcullis_domain::codec::{Canonical, from_bytes, to_bytes};
 use portcullis_domain::command::{
     AbortCause, ActorBody, ActorCommand, ClusterCommand, Command, CommandBody, ExternalBody, ExternalCommand,
 };
+use portcullis_domain::drift::{Alarm, ChartKey, Trend};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::event::{Actor, Event, Leaf};
 use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRange, Step, ThreatFamily, Weights};
@@ -27,7 +28,8 @@ use portcullis_domain::ledger::Ledger;
 use portcullis_domain::manifest::{Amount, Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
 use portcullis_domain::placement::{ActorKey, shard_of};
 use portcullis_domain::policy::{
-    CalibrationPoint, Coefficient, FamilyRule, FindingRule, MaximumAge, Policy, Requirement, Scope, Stopping, Tier,
+    CalibrationPoint, Coefficient, FamilyRule, FindingRule, MaximumAge, Policy, Requirement, Scope, Share,
+    ShareReference, Stopping, Tier, Watch, WeightReference,
 };
 
 const AT: Timestamp = Timestamp(1_767_225_600_000);
@@ -93,6 +95,44 @@ fn policy() -> Policy {
         },
         passes_max: 8,
         calibration: vec![CalibrationPoint { score: 0, ppm: 500_000 }],
+        watch: Some(watch()),
+    }
+}
+
+fn watch() -> Watch {
+    Watch {
+        shift_permille: 250,
+        limit: 14_150_000,
+        weights: vec![WeightReference {
+            modality: Modality::Radiation,
+            low: -9_000,
+            high: 3_000,
+            mean: -3_000,
+            deviation: 1_500,
+            rise_toll: 31_250,
+            fall_toll: 31_300,
+        }],
+        shares: vec![ShareReference {
+            share: Share::Unseen,
+            ppm: 10_000,
+            hit: 405_465,
+            toll: 5_063,
+        }],
+        device_tier: Tier::Review,
+        port_tier: Tier::Release,
+    }
+}
+
+fn alarm() -> Alarm {
+    Alarm {
+        chart: ChartKey::Device(device("l3-radiation")),
+        trend: Trend::Falls,
+        lane: Some(LANE),
+        modality: Some(Modality::Radiation),
+        after: 2_411,
+        run: 312,
+        since: AT,
+        inspection: INSPECTION,
     }
 }
 
@@ -246,6 +286,10 @@ fn verdict() -> Verdict {
                 tier,
             },
             Reason::NothingAgainst,
+            Reason::Drifting {
+                chart: ChartKey::Share(Share::Held),
+                tier,
+            },
         ],
     }
 }
@@ -374,6 +418,12 @@ fn events() -> Vec<Event> {
             policy: policy(),
             reason: "as learned in March".to_owned(),
         },
+        Event::DriftAlarmed { alarm: alarm() },
+        Event::ChartReset {
+            chart: ChartKey::Device(device("l3-radiation")),
+            lane: Some(LANE),
+            reason: "checked with a test source".to_owned(),
+        },
     ]
 }
 
@@ -408,6 +458,8 @@ fn kind_of_event(event: &Event) -> usize {
         Event::NodeRemoved { .. } => 25,
         Event::Restored { .. } => 26,
         Event::PolicyAdopted { .. } => 27,
+        Event::DriftAlarmed { .. } => 28,
+        Event::ChartReset { .. } => 29,
     }
 }
 
@@ -466,6 +518,10 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
             policy: policy(),
             reason: "as learned in March".to_owned(),
         },
+        13 => ExternalBody::ResetChart {
+            chart: ChartKey::Declarations,
+            reason: "importers changed with the season".to_owned(),
+        },
         _ => return None,
     };
     let name = match &body {
@@ -482,6 +538,7 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         ExternalBody::UndrainNode { .. } => "undrain_node",
         ExternalBody::RemoveNode { .. } => "remove_node",
         ExternalBody::AdoptPolicy { .. } => "adopt_policy",
+        ExternalBody::ResetChart { .. } => "reset_chart",
     };
     Some((name, body))
 }
@@ -813,7 +870,7 @@ fn leaves_of_every_event_have_the_bytes_they_always_had() {
 #[test]
 fn commands_of_every_kind_have_the_bytes_they_always_had() {
     let commands = commands();
-    assert_eq!(commands.len(), 29);
+    assert_eq!(commands.len(), 30);
     compare("commands.hex", &commands);
 }
 
@@ -825,6 +882,7 @@ fn a_snapshot_has_the_bytes_it_always_had() {
     assert!(ledger.device_mark(&device("l3-radiation")).is_some());
     let first = ledger.inspections_from(InspectionNo(0)).next().expect("there is one");
     assert!(first.conclusion.is_some());
+    assert!(ledger.charts().get(&ChartKey::Share(Share::Unseen)).is_some());
     assert!(!ledger.personal(first.no).is_empty());
     compare("snapshot.hex", &[("ledger".to_owned(), ledger)]);
 }

@@ -13,6 +13,7 @@ use parts::Parts;
 use portcullis_domain::archive::rebuild;
 use portcullis_domain::codec::{from_bytes, to_bytes};
 use portcullis_domain::command::{Command, CommandBody};
+use portcullis_domain::drift::ChartKey;
 use portcullis_domain::event::{Event, Leaf};
 use portcullis_domain::fusion::{self, Case};
 use portcullis_domain::id::{EntryNo, InspectionNo};
@@ -283,7 +284,7 @@ proptest! {
                 continue;
             };
             prop_assert_eq!(entry.no.0, turn.before.log().size());
-            prop_assert_eq!(turn.after.log().size(), entry.no.0 + 1);
+            prop_assert_eq!(turn.after.log().size(), entry.no.0 + 1 + turn.application.alarms.len() as u64);
             let leaf = entry.leaf();
             prop_assert_eq!(leaf.number, turn.after.number());
             prop_assert_eq!(leaf.at, turn.after.now());
@@ -294,6 +295,13 @@ proptest! {
                 return Err(TestCaseError::fail("a refused command appended a leaf"));
             };
             prop_assert_eq!(applied.entry, Some(entry.no));
+            // What a conclusion raises follows it under its number, and nothing else has a number twice.
+            for (next, alarm) in (entry.no.0 + 1..).zip(&turn.application.alarms) {
+                let leaf_of_alarm = alarm.leaf();
+                prop_assert_eq!(alarm.no.0, next);
+                prop_assert_eq!((leaf_of_alarm.number, leaf_of_alarm.at), (leaf.number, leaf.at));
+                prop_assert_eq!((leaf.event.kind(), leaf_of_alarm.event.kind()), ("concluded", "drift_alarmed"));
+            }
             last = Some(leaf);
         }
     }
@@ -314,9 +322,17 @@ proptest! {
                     evidence: &case.evidence_at(evidence),
                     passes: case.passes.0,
                     now: leaf.at,
+                    adrift: &auditor.charts().adrift(),
                 });
                 prop_assert_eq!(&derived, verdict);
                 if verdict.tier == Tier::Release {
+                    for chart in auditor.charts().adrift() {
+                        let rests = case.evidence_at(evidence).iter().any(|one| {
+                            one.at(verdict.at_sample).is_some()
+                                && one.readings.as_ref().is_some_and(|range| ChartKey::Device(range.device.clone()) == chart)
+                        });
+                        prop_assert!(!rests && matches!(chart, ChartKey::Device(_)), "released with {chart} adrift");
+                    }
                     for required in fusion::required_of(rules, &case.manifest) {
                         let seen = case.evidence_at(evidence).iter().any(|one| one.modality == required.modality);
                         prop_assert!(seen, "released without {}", required.modality);
@@ -374,7 +390,7 @@ fn histories_reach_every_stage_and_most_refusals() {
     for _ in 0..60 {
         let history: History = histories(200).new_tree(&mut runner).unwrap().current();
         for turn in &history.turns {
-            if let Some(entry) = &turn.application.entry {
+            for entry in turn.application.clone().into_entries() {
                 *events.entry(entry.leaf().event.kind()).or_insert(0) += 1;
             }
             if let Some(refusal) = turn.application.outcome.refusal() {
@@ -398,6 +414,8 @@ fn histories_reach_every_stage_and_most_refusals() {
         "policy_activated",
         "policy_adopted",
         "node_down",
+        "drift_alarmed",
+        "chart_reset",
     ] {
         assert!(events.contains_key(kind), "no history has {kind}: {events:?}");
     }
@@ -417,6 +435,7 @@ fn histories_reach_every_stage_and_most_refusals() {
         RefusalReason::RequestExpired,
         RefusalReason::LaneUnable,
         RefusalReason::LaneClosed,
+        RefusalReason::UnknownChart,
     ] {
         assert!(
             refusals.contains_key(&reason),

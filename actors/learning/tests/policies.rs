@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use portcullis_domain::evidence::{Modality, ThreatFamily};
-use portcullis_domain::policy::{Policy, Tier};
+use portcullis_domain::policy::{Policy, Share, Tier};
 use portcullis_learning::evaluate::{FusionInput, FusionReport, fusion};
 use portcullis_learning::policy::{Labelled, LearnError, LearnOptions, Learned, learn, learn_in};
 use portcullis_learning::world::{Stratified, World};
@@ -149,10 +149,47 @@ fn drift_is_noticed_where_there_is_drift_and_nowhere_else() {
     let policy = &calm().0;
     let report = evaluated(&world("drifting"), policy, 20_000);
     let alarm = report.drift.alarm_after.unwrap();
+    eprintln!("{:?}", report.drift);
     assert!((100..3_000).contains(&alarm), "{:?}", report.drift);
-    assert_eq!(report.drift.alarm_by, Some("score falls"));
+    assert_eq!(report.drift.alarm_by.as_deref(), Some("radiography falls"));
     assert_eq!(report.drift.false_alarms, 0);
-    assert_eq!(calm().1.drift.alarm_after, None);
+    // Stated is one false alarm in 100,000 containers at most: here are 100,000, and 5 come once in 270 times then.
+    let calm = world("calm");
+    let counts = (0..5).map(|seed| {
+        let drift = fusion(&FusionInput::new(&calm, &policy.policy, 20_000, 10 + seed), &quiet).drift;
+        assert_eq!((drift.watched, drift.false_alarm_every), (20_000, 100_000));
+        drift.false_alarms
+    });
+    assert!(counts.sum::<u64>() < 5);
+}
+
+#[test]
+fn what_a_policy_expects_is_what_the_world_is_like() {
+    let watch = calm().0.policy.watch.as_ref().unwrap();
+    // A score is normal and its weight linear in it, so the sum over six families has mean -6 d'^2 / 2 and deviation 6 d' nats
+    // without a threat, at 4,343 milli-decibans each; 2.6 % of the containers are threats and move both a little.
+    for (modality, d_prime) in [
+        (Modality::Manifest, 1.1),
+        (Modality::Radiography, 2.84),
+        (Modality::Weighbridge, 1.0),
+    ] {
+        let found = watch.weight(modality).unwrap();
+        let (mean, deviation) = (-13_029.0 * d_prime * d_prime, 26_058.0 * d_prime);
+        assert!((f64::from(found.mean) - mean).abs() < 0.1 * deviation, "{found:?}");
+        assert!(
+            (f64::from(found.deviation) - deviation).abs() < 0.08 * deviation,
+            "{found:?}"
+        );
+        // Of a normal distribution it would be 0.25^2 / 2 = 0.03125 nats.
+        for toll in [found.rise_toll, found.fall_toll] {
+            assert!((31_250..42_000).contains(&toll), "{found:?}");
+        }
+    }
+    let unseen = watch.shares.iter().find(|one| one.share == Share::Unseen).unwrap();
+    assert!((9_000..13_000).contains(&unseen.ppm), "{unseen:?}");
+    // Two charts for each of four sensors, and three shares.
+    assert_eq!(watch.limit, 13_910_821, "ln (11 x 100,000)");
+    assert_eq!((watch.device_tier, watch.port_tier), (Tier::Review, Tier::Review));
 }
 
 #[test]
@@ -168,13 +205,13 @@ fn another_port_than_the_one_learned_in_is_noticed_by_what_changed() {
     };
     // Ten times as many containers that cannot be seen, twice as many threats.
     let unseen = alarm(&world("hidden"));
-    assert_eq!(unseen.alarm_by, Some("unseen"));
+    assert_eq!(unseen.alarm_by.as_deref(), Some("unseen rises"));
     let mut dangerous = world("calm");
     for share in &mut dangerous.threat_share {
         *share *= 2.0;
     }
     let base_rate = alarm(&dangerous);
-    assert_eq!(base_rate.alarm_by, Some("examined"));
+    assert_eq!(base_rate.alarm_by.as_deref(), Some("examined rises"));
     for found in [unseen, base_rate] {
         assert!(
             found.alarm_after.unwrap() < 6_000 && found.false_alarms == 0,
@@ -297,6 +334,11 @@ fn bad_options_and_samples_are_refused_by_name() {
         )
         .contains("needless")
     );
+    let never = LearnOptions {
+        false_alarm_every: f64::INFINITY,
+        ..default()
+    };
+    assert!(refused(&never, &samples).contains("false_alarm_every"));
     let mut wrong = samples.clone();
     wrong[7].weight = f64::NAN;
     assert!(refused(&default(), &wrong).contains("sample 7"));
@@ -306,4 +348,24 @@ fn bad_options_and_samples_are_refused_by_name() {
     let mut base = Policy::first();
     base.passes_max = 0;
     assert!(refused(&LearnOptions { base, ..default() }, &samples).contains("passes_max"));
+}
+
+/// `cargo test -p portcullis-learning --test policies -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement of a minute: false alarms in a million containers without drift"]
+fn false_alarms_of_a_million_containers() {
+    let (learned, _) = calm();
+    let world = world("calm");
+    eprintln!("{:#?}", learned.policy.watch);
+    let mut count = 0;
+    for seed in 0..50 {
+        let drift = fusion(&FusionInput::new(&world, &learned.policy, 20_000, 100 + seed), &quiet).drift;
+        if drift.alarm_after.is_some() {
+            eprintln!("seed {seed}: {drift:?}");
+        }
+        count += drift.false_alarms;
+    }
+    eprintln!("{count} false alarms in 1,000,000 containers");
+    // At most one in 100,000 is stated, so at most 10; a Poisson count of 10 is above 20 once in 600 runs.
+    assert!(count <= 20, "{count}");
 }

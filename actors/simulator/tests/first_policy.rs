@@ -170,6 +170,7 @@ fn most_containers_go_some_are_looked_at_and_a_few_are_opened() {
                     evidence: &all.iter().collect::<Vec<_>>(),
                     passes: 1,
                     now: NOW,
+                    adrift: &[],
                 };
                 (visit.equipment.clone(), judge(&policy, &case).tier)
             })

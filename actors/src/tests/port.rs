@@ -255,8 +255,9 @@ impl Port {
             let mut ledger = Ledger::clone(&current);
             let application = ledger.apply(command);
             *current = Arc::new(ledger);
-            self.log.lock().unwrap().extend(application.entry);
-            application.outcome
+            let outcome = application.outcome.clone();
+            self.log.lock().unwrap().extend(application.into_entries());
+            outcome
         };
         for view in self.views.lock().unwrap().iter() {
             if view.frozen.lock().unwrap().is_none() {

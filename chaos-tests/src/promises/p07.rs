@@ -1,9 +1,10 @@
 //! P7: fail closed. A barrier opens only by a committed conclusion that releases the container; none opens while nobody has a
 //! quorum; nothing leaves that is not released or seized; and nothing is released for which evidence that the policy requires is missing, could not see, is too old or is not
-//! authentic. What is required is worked out here from the policy's text, not by the engine.
+//! authentic, or by a device that is adrift. What is required is worked out here from the policy's text, not by the engine.
 
 use std::collections::BTreeSet;
 
+use portcullis_domain::drift::ChartKey;
 use portcullis_domain::event::Event;
 use portcullis_domain::evidence::{Ability, Evidence as Piece};
 use portcullis_domain::fusion::{CLOCKS_APART_MS, Verdict};
@@ -43,6 +44,12 @@ pub(super) fn check(evidence: &Evidence, record: &Record, replayed: &Replayed) -
             continue;
         };
         let set = judged.case.evidence_at(positions);
+        for chart in adrift(policy, judged, &set, verdict) {
+            found.add(format!(
+                "entry {} releases {inspection}, and {chart} is adrift",
+                judged.entry
+            ));
+        }
         for why in missing(policy, judged, &set, verdict, leaf.at) {
             found.add(format!("entry {} releases {inspection}, and {why}", judged.entry));
         }
@@ -124,6 +131,21 @@ fn orders(evidence: &Evidence, record: &Record, found: &mut Found) {
 }
 
 /// What the policy requires of this container and does not have.
+/// What is adrift and forbids a release of this container.
+fn adrift<'a>(policy: &Policy, judged: &'a Judged, set: &[&Piece], verdict: &Verdict) -> Vec<&'a ChartKey> {
+    let Some(watch) = &policy.watch else {
+        return Vec::new();
+    };
+    let concerned = |chart: &&ChartKey| match chart {
+        ChartKey::Device(device) => set.iter().any(|piece| {
+            let spoke = piece.steps.iter().any(|step| step.sample <= verdict.at_sample);
+            spoke && piece.readings.as_ref().is_some_and(|range| range.device == *device)
+        }),
+        ChartKey::Declarations | ChartKey::Share(_) => watch.port_tier != Tier::Release,
+    };
+    judged.adrift.iter().filter(concerned).collect()
+}
+
 fn missing(policy: &Policy, judged: &Judged, set: &[&Piece], verdict: &Verdict, now: Timestamp) -> Vec<String> {
     let manifest = &judged.case.manifest;
     let applies = |requirement: &&Requirement| match &requirement.scope {

@@ -14,7 +14,16 @@ pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
     }
     for pair in record.leaves.windows(2) {
         let ((_, before), (entry, leaf)) = (&pair[0], &pair[1]);
-        if leaf.at < before.at || leaf.number <= before.number {
+        // The alarms that a conclusion raises follow it under its number.
+        let raised = matches!(
+            (&before.event, &leaf.event),
+            (
+                Event::Concluded { .. } | Event::DriftAlarmed { .. },
+                Event::DriftAlarmed { .. }
+            )
+        );
+        let next = leaf.number > before.number && !matches!(leaf.event, Event::DriftAlarmed { .. });
+        if leaf.at < before.at || !(next || raised && leaf.number == before.number) {
             found.add(format!(
                 "entry {entry} is command {} at {}, after command {} at {}",
                 leaf.number.0, leaf.at.0, before.number.0, before.at.0
@@ -29,6 +38,9 @@ pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
     }
     for (entry, inspection) in &replayed.unfounded {
         found.add(format!("entry {entry} concludes {inspection}, which is not open"));
+    }
+    for (entry, why) in &replayed.false_alarms {
+        found.add(format!("entry {entry} {why}"));
     }
     for judged in &replayed.judged {
         let Some(leaf) = record.leaf(judged.entry) else {
@@ -69,6 +81,7 @@ pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
                 evidence: &judged.case.evidence_at(evidence),
                 passes: judged.case.passes.0,
                 now: leaf.at,
+                adrift: &judged.adrift,
             },
         );
         if to_bytes(&again) != to_bytes(verdict) {
@@ -83,8 +96,9 @@ pub(super) fn check(record: &Record, replayed: &Replayed) -> Found {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_domain::drift::{Alarm, ChartKey, Trend};
     use portcullis_domain::evidence::ThreatFamily;
-    use portcullis_domain::id::InspectionNo;
+    use portcullis_domain::id::{InspectionNo, Timestamp};
     use portcullis_domain::policy::Policy;
 
     use super::super::{Evidence, sample};
@@ -162,6 +176,22 @@ mod tests {
         }
         let found = judged(&run);
         assert!(found.iter().any(|what| what.contains("after command")), "{found:?}");
+    }
+
+    #[test]
+    fn an_alarm_that_no_chart_raises_is_found() {
+        let alarm = Alarm {
+            chart: ChartKey::Declarations,
+            trend: Trend::Rises,
+            lane: None,
+            modality: None,
+            after: 100,
+            run: 10,
+            since: Timestamp(1),
+            inspection: InspectionNo(1),
+        };
+        let found = judged(&sample::and_then(vec![Event::DriftAlarmed { alarm }]));
+        assert!(found.iter().any(|what| what.contains("no chart raises")), "{found:?}");
     }
 
     #[test]

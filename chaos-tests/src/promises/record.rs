@@ -1,8 +1,9 @@
 //! The log as it is judged: the longest one that most nodes hold, and what becomes of the ledger when they are played.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use portcullis_domain::codec::from_bytes;
+use portcullis_domain::drift::ChartKey;
 use portcullis_domain::event::{Actor, Event, Leaf};
 use portcullis_domain::id::{Digest, InspectionNo};
 use portcullis_domain::inspection::Inspection;
@@ -74,6 +75,8 @@ pub struct Judged {
     pub policy: Option<Arc<Policy>>,
     /// The policy that was active.
     pub active: Option<Digest>,
+    /// What was adrift.
+    pub adrift: Vec<ChartKey>,
 }
 
 /// The ledger, rebuilt from the leaves alone, as an auditor does it.
@@ -87,6 +90,8 @@ pub struct Replayed {
     pub judged: Vec<Judged>,
     /// Conclusions about what is not there: entry and inspection.
     pub unfounded: Vec<(u64, InspectionNo)>,
+    /// Drift alarms that are not those that the conclusion before them raises: entry, and what is wrong.
+    pub false_alarms: Vec<(u64, &'static str)>,
     /// The stage of each inspection after each command that changed it.
     pub stages: BTreeMap<(u64, u64), &'static str>,
 }
@@ -96,7 +101,22 @@ impl Replayed {
     pub fn of(record: &Record) -> Self {
         let mut replayed = Self::default();
         replayed.roots.push(replayed.ledger.log().root());
+        let mut due = VecDeque::new();
         for (entry, leaf) in &record.leaves {
+            match (&leaf.event, due.pop_front()) {
+                (Event::DriftAlarmed { alarm }, Some(expected)) if *alarm == expected => {}
+                (Event::DriftAlarmed { .. }, Some(_)) => replayed
+                    .false_alarms
+                    .push((*entry, "is another alarm than the charts raise")),
+                (Event::DriftAlarmed { .. }, None) => {
+                    replayed.false_alarms.push((*entry, "is an alarm that no chart raises"))
+                }
+                (_, Some(_)) => {
+                    due.clear();
+                    replayed.false_alarms.push((*entry, "stands where an alarm should"));
+                }
+                (_, None) => {}
+            }
             if let Event::Concluded { inspection, policy, .. } = &leaf.event {
                 match replayed.ledger.inspection(*inspection) {
                     Some(case) => replayed.judged.push(Judged {
@@ -104,13 +124,14 @@ impl Replayed {
                         case: case.clone(),
                         policy: replayed.ledger.policy_of(policy).cloned(),
                         active: replayed.ledger.policy().map(|(digest, _)| digest),
+                        adrift: replayed.ledger.charts().adrift(),
                     }),
                     None => replayed.unfounded.push((*entry, *inspection)),
                 }
             }
             let number = leaf.number.0;
             let about = leaf.event.subjects().inspections;
-            replayed.ledger.replay(leaf.clone());
+            due.extend(replayed.ledger.replay(leaf.clone()));
             replayed.roots.push(replayed.ledger.log().root());
             for no in about {
                 let open = replayed.ledger.inspection(no);

@@ -110,10 +110,10 @@ impl Machine {
                     let mut outcomes = Vec::with_capacity(commands.len());
                     for command in commands {
                         let applied = ledger.apply(command);
-                        if let Some(entry) = applied.entry {
+                        outcomes.push(applied.outcome.clone());
+                        for entry in applied.into_entries() {
                             self.replica.tlog.append(entry.bytes.into());
                         }
-                        outcomes.push(applied.outcome);
                     }
                     (outcomes, ledger::head(ledger))
                 };

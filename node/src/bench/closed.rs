@@ -266,9 +266,10 @@ impl Past {
             traceparent: String::new(),
             body,
         });
-        let entry = application.entry;
-        let entry = entry.with_context(|| format!("the ledger refused a step: {:?}", application.outcome))?;
-        self.leaves.push(entry.bytes);
+        if application.entry.is_none() {
+            anyhow::bail!("the ledger refused a step: {:?}", application.outcome);
+        }
+        self.leaves.extend(application.into_entries().map(|entry| entry.bytes));
         Ok(())
     }
 }

@@ -108,6 +108,7 @@ fn text(status: &v1::GetStatusResponse, troubles: &[String], placements: bool, w
         ),
         ("quorum", if status.has_quorum { "yes" } else { "NO" }.to_owned()),
         ("policy", policy),
+        ("adrift", status.adrift.join(", ")),
         (
             "port time",
             format!(

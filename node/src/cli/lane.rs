@@ -103,7 +103,12 @@ fn text(lanes: &[v1::Lane], width: Option<u16>) -> String {
                 inspection(lane.next_inspection),
                 inspection(lane.current_inspection),
                 lane.queued.to_string(),
-                definition.devices.iter().map(device).collect::<Vec<_>>().join(", "),
+                definition
+                    .devices
+                    .iter()
+                    .map(|one| device(one, &lane.adrift))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ]
         })
         .collect();
@@ -116,12 +121,16 @@ fn text(lanes: &[v1::Lane], width: Option<u16>) -> String {
     table(&headers, rows, &[5, 8], width)
 }
 
-/// What a device is, in a word.
-fn device(device: &v1::Device) -> String {
-    match device.kind {
+/// What a device is, in a word, and whether it is adrift.
+fn device(device: &v1::Device, adrift: &[String]) -> String {
+    let word = match device.kind {
         Some(v1::device::Kind::Sensor(modality)) => words::modality(modality),
         Some(v1::device::Kind::Controller(_)) => "controller".to_owned(),
         None => device.id.clone(),
+    };
+    match adrift.contains(&device.id) {
+        true => format!("{word} ADRIFT"),
+        false => word,
     }
 }
 
@@ -142,6 +151,7 @@ mod tests {
                             ..Default::default()
                         },
                         v1::Device {
+                            id: "l1-radiation".to_owned(),
                             kind: Some(v1::device::Kind::Sensor(v1::Modality::Radiation as i32)),
                             ..Default::default()
                         },
@@ -154,6 +164,7 @@ mod tests {
                 node: Some(2),
                 epoch: 17,
                 queued: 3,
+                adrift: vec!["l1-radiation".to_owned()],
                 ..Default::default()
             },
             v1::Lane {
@@ -167,7 +178,7 @@ mod tests {
         ];
         let expected = "\
 LANE    TERMINAL  STATE   TAKES              NODE    EPOCH  NEXT  IN PASS  QUEUED  DEVICES
-lane-1  T1        open    scheduler          node-2     17  -     insp-41       3  controller, radiation
+lane-1  T1        open    scheduler          node-2     17  -     insp-41       3  controller, radiation ADRIFT
 lane-9  T1        closed  what stands there  -           0  -     -             0";
         assert_eq!(text(&lanes, None), expected);
     }

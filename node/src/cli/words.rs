@@ -29,6 +29,7 @@ words! {
     stage Stage "STAGE_",
     ruling Ruling "RULING_",
     role NodeRole "NODE_ROLE_",
+    trend DriftTrend "DRIFT_TREND_",
 }
 
 /// Reads a stage as people write it.

@@ -69,6 +69,7 @@ impl ClusterService for Gateway {
             port_speed_permille: speed_permille(inner.port_time.rate.speed),
             read_point: Some(self.read_point(&view, Consistency::Local)),
             has_quorum: *inner.beats.quorum().borrow(),
+            adrift: portcullis_wire::drift::encode_adrift(ledger),
         }))
     }
 

@@ -76,7 +76,8 @@ impl LaneService for Gateway {
                     .filter(|case| case.stage == Stage::Queued && case.terminal == lane.spec.terminal)
                     .count();
                 let placement = ledger.placement(&ActorKey::Lane(id));
-                portcullis_wire::lane::encode_lane(lane, placement, u32::try_from(waiting).unwrap_or(u32::MAX))
+                let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+                portcullis_wire::lane::encode_lane(lane, placement, waiting, ledger.charts())
             })
             .collect();
         Ok(Response::new(pb::ListLanesResponse {

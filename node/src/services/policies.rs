@@ -1,4 +1,5 @@
-//! Policies: bringing one in and making it the active one, reading one, listing all.
+//! Policies: bringing one in and making it the active one, reading one, listing all; and the charts that watch whether the
+//! active one still fits.
 
 use std::cmp::Reverse;
 
@@ -6,6 +7,7 @@ use portcullis_domain::command::ExternalBody;
 use portcullis_domain::outcome::RefusalReason;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::policy_service_server::PolicyService;
+use portcullis_wire::drift::{decode_reset_chart, encode_charts};
 use portcullis_wire::policy::{decode_activate_policy, decode_policy_digest, encode_policy, encode_policy_record};
 use portcullis_wire::write::encode_applied;
 use tonic::{Request, Response, Status};
@@ -76,6 +78,34 @@ impl PolicyService for Gateway {
         Ok(Response::new(pb::ListPoliciesResponse {
             policies,
             read_point: Some(read_point),
+        }))
+    }
+
+    async fn list_charts(
+        &self,
+        request: Request<pb::ListChartsRequest>,
+    ) -> Result<Response<pb::ListChartsResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let Viewed { view, read_point } = self.view(request.into_inner().consistency, &asked).await?;
+        let ledger = &view.ledger;
+        let watch = ledger.policy().and_then(|(_, policy)| policy.watch.as_ref());
+        Ok(Response::new(pb::ListChartsResponse {
+            charts: encode_charts(ledger),
+            limit_micro_nats: watch.map_or(0, |watch| watch.limit),
+            read_point: Some(read_point),
+        }))
+    }
+
+    async fn reset_chart(
+        &self,
+        request: Request<pb::ResetChartRequest>,
+    ) -> Result<Response<pb::ResetChartResponse>, Status> {
+        let asked = Asked::of(self, &request);
+        let command =
+            decode_reset_chart(request.into_inner()).map_err(|invalid| portcullis_wire::status::invalid(&invalid))?;
+        let applied = self.write(command, &asked).await?;
+        Ok(Response::new(pb::ResetChartResponse {
+            applied: Some(encode_applied(&applied)),
         }))
     }
 }

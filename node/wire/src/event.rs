@@ -39,6 +39,8 @@ pub const KINDS: &[&str] = &[
     "node_undrained",
     "node_removed",
     "restored",
+    "drift_alarmed",
+    "chart_reset",
 ];
 
 /// Writes one leaf of the log as an event.

@@ -138,6 +138,7 @@ fn encode_reason(reason: &Reason) -> pb::Reason {
         Reason::Found { code, .. } => Kind::Found(code.as_str().to_owned()),
         Reason::PassesExhausted { passes } => Kind::PassesExhausted(*passes),
         Reason::NothingAgainst => Kind::NothingAgainst(true),
+        Reason::Drifting { chart, .. } => Kind::Drifting(chart.to_string()),
     };
     pb::Reason {
         tier: encode_tier(reason.tier()) as i32,

@@ -2,13 +2,13 @@
 //! never shown open.
 
 use portcullis_domain::event::Event;
-use portcullis_domain::evidence::{Evidence, Step, ThreatFamily, Weights};
+use portcullis_domain::evidence::{Evidence, Modality, Step, ThreatFamily, Weights};
 use portcullis_domain::finding::Finding;
 use portcullis_domain::fusion::{Reason, Verdict};
 use portcullis_domain::id::{InspectionNo, Timestamp};
 use portcullis_domain::lane::{DeviceKind, LaneSpec};
 use portcullis_domain::manifest::{Announcement, GoodsItem, Manifest, PartyRole, Personal};
-use portcullis_domain::policy::{Policy, Scope};
+use portcullis_domain::policy::{Policy, Scope, Watch};
 use serde_json::{Map, Value, json};
 
 /// Everything about an event but its kind and subjects, as one object.
@@ -64,6 +64,14 @@ pub fn event_json(event: &Event) -> Value {
         Event::PolicyActivated { policy } => json!({ "policy_sha256": policy.to_string() }),
         Event::PolicyAdopted { policy, reason } => json!({
             "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy), "reason": reason,
+        }),
+        Event::DriftAlarmed { alarm } => json!({
+            "chart": alarm.chart.to_string(), "trend": alarm.trend.as_str(), "lane": alarm.lane.map(|lane| lane.0),
+            "modality": alarm.modality.map(Modality::as_str), "after": alarm.after, "run": alarm.run,
+            "since_ms": alarm.since.0, "raised_by_inspection": alarm.inspection.0,
+        }),
+        Event::ChartReset { chart, lane, reason } => json!({
+            "chart": chart.to_string(), "lane": lane.map(|lane| lane.0), "reason": reason,
         }),
         Event::Announced {
             inspection,
@@ -297,6 +305,9 @@ fn reason_json(reason: &Reason) -> Value {
             json!({ "reason": "passes_exhausted", "tier": tier, "passes": passes })
         }
         Reason::NothingAgainst => json!({ "reason": "nothing_against", "tier": tier }),
+        Reason::Drifting { chart, .. } => {
+            json!({ "reason": "drifting", "tier": tier, "chart": chart.to_string() })
+        }
     }
 }
 
@@ -355,6 +366,28 @@ pub fn policy_json(policy: &Policy) -> Value {
         "calibration": policy.calibration.iter().map(|point| json!({
             "score_milli_decibans": point.score, "ppm": point.ppm,
         })).collect::<Vec<_>>(),
+        "watch": policy.watch.as_ref().map(watch_json),
+    })
+}
+
+fn watch_json(watch: &Watch) -> Value {
+    json!({
+        "shift_permille": watch.shift_permille,
+        "limit_micro_nats": watch.limit,
+        "weights": watch.weights.iter().map(|one| {
+            let value = json!({
+                "low_milli_decibans": one.low, "high_milli_decibans": one.high, "mean_milli_decibans": one.mean,
+                "deviation_milli_decibans": one.deviation, "rise_toll_micro_nats": one.rise_toll,
+                "fall_toll_micro_nats": one.fall_toll,
+            });
+            (one.modality.as_str().to_owned(), value)
+        }).collect::<Map<_, _>>(),
+        "shares": watch.shares.iter().map(|one| {
+            let value = json!({ "ppm": one.ppm, "hit_micro_nats": one.hit, "toll_micro_nats": one.toll });
+            (one.share.as_str().to_owned(), value)
+        }).collect::<Map<_, _>>(),
+        "device_tier": watch.device_tier.as_str(),
+        "port_tier": watch.port_tier.as_str(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Lanes: their definitions and how they stand.
 
+use portcullis_domain::drift::{ChartKey, Charts};
 use portcullis_domain::id::{LaneId, NodeId};
 use portcullis_domain::lane::{DEVICES_MAX, DeviceKind, DeviceSpec, Lane, LaneSpec};
 use portcullis_domain::placement::Placement;
@@ -40,8 +41,12 @@ pub fn encode_lane_spec(spec: &LaneSpec) -> pb::LaneDefinition {
     }
 }
 
-/// Writes a lane as it stands, with its home and how many containers wait at its terminal.
-pub fn encode_lane(lane: &Lane, placement: Option<&Placement>, queued: u32) -> pb::Lane {
+/// Writes a lane as it stands, with its home, how many containers wait at its terminal, and which of its devices are adrift.
+pub fn encode_lane(lane: &Lane, placement: Option<&Placement>, queued: u32, charts: &Charts) -> pb::Lane {
+    let adrift = lane.spec.devices.iter().filter(|device| {
+        let chart = ChartKey::Device(device.id.clone());
+        charts.standing(&chart).is_some()
+    });
     let home = placement.filter(|placement| placement.live);
     pb::Lane {
         definition: Some(encode_lane_spec(&lane.spec)),
@@ -52,6 +57,7 @@ pub fn encode_lane(lane: &Lane, placement: Option<&Placement>, queued: u32) -> p
         node: home.map(|placement| placement.node.0),
         epoch: placement.map_or(0, |placement| placement.epoch.0),
         queued,
+        adrift: adrift.map(|device| device.id.to_string()).collect(),
     }
 }
 
@@ -127,10 +133,13 @@ mod tests {
             entry: EntryNo(4),
         };
         let mut placement = samples::placement();
-        assert_eq!(encode_lane(&lane, Some(&placement), 3).node, Some(placement.node.0));
+        assert_eq!(
+            encode_lane(&lane, Some(&placement), 3, &Charts::default()).node,
+            Some(placement.node.0)
+        );
         placement.live = false;
-        let shown = encode_lane(&lane, Some(&placement), 3);
+        let shown = encode_lane(&lane, Some(&placement), 3, &Charts::default());
         assert_eq!((shown.node, Epoch(shown.epoch)), (None, placement.epoch));
-        assert_eq!(encode_lane(&lane, None, 3).epoch, 0);
+        assert_eq!(encode_lane(&lane, None, 3, &Charts::default()).epoch, 0);
     }
 }

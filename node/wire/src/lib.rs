@@ -10,6 +10,7 @@ pub mod beat;
 pub mod cluster;
 pub mod context;
 pub mod device;
+pub mod drift;
 pub mod event;
 pub mod inspection;
 pub mod invalid;

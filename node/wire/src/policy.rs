@@ -14,6 +14,7 @@ use portcullis_proto::v1 as pb;
 
 use crate::announcement::encode_digest;
 use crate::context::decode_context;
+use crate::drift::{decode_watch, encode_watch};
 use crate::invalid::{self, InvalidField, Within};
 use crate::vocabulary::{decode_family, decode_modality, decode_tier, encode_family, encode_modality, encode_tier};
 
@@ -92,6 +93,7 @@ pub fn decode_policy(policy: pb::Policy) -> Result<Policy, InvalidField> {
                 ppm: point.ppm,
             })
         })?,
+        watch: policy.watch.map(decode_watch).transpose().within("watch")?,
     };
     Ok(policy.in_order())
 }
@@ -152,6 +154,7 @@ pub fn encode_policy(policy: &Policy) -> pb::Policy {
         }),
         passes_max: policy.passes_max,
         calibration: policy.calibration.iter().map(point).collect(),
+        watch: policy.watch.as_ref().map(encode_watch),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portcullis_domain::command::AbortCause;
+use portcullis_domain::drift::{Alarm, ChartKey, Trend};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::event::{Actor, Event};
 use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRange, Step, ThreatFamily, Weights};
@@ -615,6 +616,10 @@ pub(crate) fn reasons() -> Vec<Reason> {
         },
         Reason::PassesExhausted { passes: 8 },
         Reason::NothingAgainst,
+        Reason::Drifting {
+            chart: ChartKey::Declarations,
+            tier,
+        },
     ]
 }
 
@@ -639,6 +644,7 @@ pub(crate) fn concluded(policy: &Policy) -> Inspection {
             evidence: &all,
             passes: 1,
             now,
+            adrift: &[],
         },
     );
     let recorded = evidence
@@ -807,6 +813,23 @@ pub(crate) fn events() -> Vec<Event> {
             former: ClusterId([5; 16]),
             size: 9,
             root: policy.digest(),
+        },
+        Event::DriftAlarmed {
+            alarm: Alarm {
+                chart: ChartKey::Device("l3-radiation".parse().unwrap()),
+                trend: Trend::Falls,
+                lane: Some(lane),
+                modality: Some(Modality::Radiation),
+                after: 2_411,
+                run: 312,
+                since: Timestamp(5_000),
+                inspection,
+            },
+        },
+        Event::ChartReset {
+            chart: ChartKey::Declarations,
+            lane: None,
+            reason: "a new trade lane".to_owned(),
         },
     ]
 }

@@ -56,6 +56,7 @@ fn kind(reason: RefusalReason) -> Kind {
         R::UnknownLane => Kind::Absent("lane"),
         R::UnknownPolicy => Kind::Absent("policy"),
         R::UnknownNode => Kind::Absent("node"),
+        R::UnknownChart => Kind::Absent("chart"),
         R::TooMany => Kind::Limit,
         R::NotFounded
         | R::AlreadyFounded
@@ -73,6 +74,7 @@ fn kind(reason: RefusalReason) -> Kind {
         | R::EvidenceChanged
         | R::VerdictDiffers
         | R::PolicyChanged
+        | R::DriftChanged
         | R::StaleBoot
         | R::StaleEpoch
         | R::VersionNotActive

@@ -3,6 +3,7 @@
 
 mod words;
 
+use crate::drift::ChartKey;
 use crate::evidence::{Ability, Modality, ThreatFamily, Weights};
 use crate::fusion::{Reason, Verdict, contributions, priors, required_of};
 use crate::inspection::Inspection;
@@ -163,6 +164,11 @@ pub fn describe(reason: &Reason) -> String {
         Reason::Found { code, .. } => format!("the finding {code}"),
         Reason::PassesExhausted { passes } => format!("{passes} passes broke off"),
         Reason::NothingAgainst => "nothing speaks against it".to_owned(),
+        Reason::Drifting { chart, .. } => match chart {
+            ChartKey::Device(device) => format!("{device} has drifted from what the policy was learned from"),
+            ChartKey::Declarations => "declarations have drifted from what the policy was learned from".to_owned(),
+            ChartKey::Share(share) => format!("more containers are {share} than when the policy was learned"),
+        },
     }
 }
 
@@ -222,6 +228,9 @@ fn would_take_away(policy: &Policy, reason: &Reason, sums: &[Sum]) -> String {
         }
         Reason::PassesExhausted { .. } => "a complete pass would take this reason away".to_owned(),
         Reason::NothingAgainst => String::new(),
+        Reason::Drifting { chart, .. } => {
+            format!("checking the source and resetting the drift chart {chart} would take this reason away")
+        }
     }
 }
 

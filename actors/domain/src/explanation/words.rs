@@ -187,6 +187,7 @@ fn plain(reason: &Reason, sums: &[Sum], views: &[View]) -> String {
         }
         Reason::PassesExhausted { passes } => format!("{passes} passes broke off, and no more are tried"),
         Reason::NothingAgainst => "nothing speaks against it".to_owned(),
+        Reason::Drifting { .. } => format!("{}, so people have to look", super::describe(reason)),
     }
 }
 

@@ -392,6 +392,13 @@ impl Ledger {
             ));
         }
         let recomputed = mutant!(VerdictBelieved, verdict.clone(), self.verdict_of(case, policy));
+        if !super::drift::same_drift(&recomputed, verdict) {
+            return Err(Refusal::new(
+                RefusalReason::DriftChanged,
+                "verdict.reasons",
+                "an alarm was raised or a chart was reset since it was proposed; judge again",
+            ));
+        }
         if !recomputed.agrees_with(verdict) {
             return Err(Refusal::new(
                 RefusalReason::VerdictDiffers,
@@ -417,6 +424,7 @@ impl Ledger {
                 evidence: &case.evidence_at(&case.evidence_set()),
                 passes: case.passes.0,
                 now: self.now,
+                adrift: &self.charts.adrift(),
             },
         )
     }

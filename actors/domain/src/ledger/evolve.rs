@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{DeviceMark, Ledger};
 use crate::course::Spot;
+use crate::drift::Alarm;
 use crate::event::{Actor, Event, Leaf};
 use crate::evidence::Evidence;
 use crate::id::{EntryNo, InspectionNo, LaneId, NodeId};
@@ -12,7 +13,9 @@ use crate::lane::Lane;
 use crate::placement::{ActorKey, NodeRecord, Placement};
 
 impl Ledger {
-    pub(super) fn evolve(&mut self, entry: EntryNo, leaf: Leaf) {
+    /// Returns the drift alarms that the event raises. They are not part of what it does: each is an event of its own.
+    pub(super) fn evolve(&mut self, entry: EntryNo, leaf: Leaf) -> Vec<Alarm> {
+        let mut raised = Vec::new();
         let Leaf {
             number,
             at,
@@ -82,6 +85,7 @@ impl Ledger {
                     entry,
                 };
                 self.lanes.insert(id, lane);
+                self.forget_charts();
             }
             Event::LaneOpened { lane } => self.change_lane(spot, lane, |lane| lane.open = true),
             Event::LaneClosed { lane } => self.change_lane(spot, lane, |lane| lane.open = false),
@@ -100,7 +104,7 @@ impl Ledger {
                 findings,
             } => {
                 let Actor::External { source, .. } = actor else {
-                    return;
+                    return raised;
                 };
                 let case = Inspection::opened(spot, inspection, source, announcement, findings);
                 self.open.insert(case.equipment.clone(), inspection);
@@ -136,7 +140,17 @@ impl Ledger {
                 self.mark_devices(evidence);
                 self.follow(spot, inspection, &actor, event);
             }
-            Event::Aborted { inspection, .. } | Event::Concluded { inspection, .. } => {
+            Event::Aborted { inspection, .. } => {
+                self.leave_lane(spot, inspection);
+                self.follow(spot, inspection, &actor, event);
+            }
+            Event::Concluded {
+                inspection,
+                ref evidence,
+                ref verdict,
+                ..
+            } => {
+                raised = self.watch_for_drift(spot, inspection, evidence, verdict);
                 self.leave_lane(spot, inspection);
                 self.follow(spot, inspection, &actor, event);
             }
@@ -162,7 +176,10 @@ impl Ledger {
                 // The folders of the former cluster are not part of this one. Their ids stay in `nodes`.
                 self.roster.clear();
             }
+            Event::DriftAlarmed { alarm } => self.charts.stand(alarm, entry, at),
+            Event::ChartReset { chart, .. } => self.charts.reset(&chart),
         }
+        raised
     }
 
     fn follow(&mut self, spot: Spot, no: InspectionNo, by: &Actor, event: Event) {

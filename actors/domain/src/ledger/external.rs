@@ -78,6 +78,7 @@ impl Ledger {
                 Some(enrolment) if enrolment.removed => Decision::nothing_new(Answer::Done),
                 _ => Decision::event(Event::NodeRemoved { node }),
             },
+            ExternalBody::ResetChart { chart, reason } => self.reset_chart(chart, reason),
         }
     }
 

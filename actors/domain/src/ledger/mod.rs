@@ -11,6 +11,7 @@ mod actor;
 mod answers;
 mod cluster;
 mod digest_map;
+mod drift;
 mod evolve;
 mod external;
 mod policies;
@@ -18,6 +19,7 @@ mod state;
 
 use crate::codec::{canonical, from_bytes};
 use crate::command::{Command, CommandBody, ExternalBody, ExternalCommand};
+use crate::drift::Alarm;
 use crate::event::{Actor, Event, LEAF_MAX, Leaf};
 use crate::id::{CommandNo, EntryNo, Epoch, Sequence};
 use crate::merkle::leaf_hash;
@@ -41,6 +43,23 @@ pub struct Application {
     pub outcome: Outcome,
     /// For the decision log, if anything changed.
     pub entry: Option<LogEntry>,
+    /// For the decision log, right after it: the drift alarms that it raised.
+    pub alarms: Vec<LogEntry>,
+}
+
+impl Application {
+    fn only(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            entry: None,
+            alarms: Vec::new(),
+        }
+    }
+
+    /// Everything for the decision log, in order.
+    pub fn into_entries(self) -> impl Iterator<Item = LogEntry> {
+        self.entry.into_iter().chain(self.alarms)
+    }
 }
 
 /// A new leaf of the decision log.
@@ -106,7 +125,7 @@ impl Ledger {
             CommandBody::Actor(actor) => {
                 let key = actor.key.clone();
                 if let Some(outcome) = self.fence(&actor) {
-                    return Application { outcome, entry: None };
+                    return Application::only(outcome);
                 }
                 let by = Actor::Placed {
                     key: key.clone(),
@@ -127,14 +146,11 @@ impl Ledger {
     fn apply_external(&mut self, command: ExternalCommand) -> Application {
         let asked = answers::Asked::of(&command);
         if let Some(outcome) = self.answer_again(asked, &command.request) {
-            return Application { outcome, entry: None };
+            return Application::only(outcome);
         }
         if let Err(refusal) = self.founded() {
             // Not kept as the answer: the caller is told to ask again, and does so under the same id.
-            return Application {
-                outcome: Outcome::Refused(refusal),
-                entry: None,
-            };
+            return Application::only(Outcome::Refused(refusal));
         }
         let ExternalCommand {
             source,
@@ -160,10 +176,7 @@ impl Ledger {
 
     /// Turns a decision into an outcome, and its event into a leaf and into state.
     fn carry_out(&mut self, by: Actor, decision: Result<Decision, Refusal>) -> Application {
-        let refused = |refusal| Application {
-            outcome: Outcome::Refused(refusal),
-            entry: None,
-        };
+        let refused = |refusal| Application::only(Outcome::Refused(refusal));
         let decision = match decision {
             Ok(decision) => decision,
             Err(refusal) => return refused(refusal),
@@ -174,10 +187,7 @@ impl Ledger {
                 entry: None,
                 answer: decision.answer,
             };
-            return Application {
-                outcome: Outcome::Applied(applied),
-                entry: None,
-            };
+            return Application::only(Outcome::Applied(applied));
         };
         let leaf = Leaf {
             number: self.number,
@@ -196,28 +206,48 @@ impl Ledger {
                 ),
             ));
         }
-        let no = EntryNo(self.log.size());
-        self.log.append(leaf_hash(&bytes));
-        self.evolve(no, leaf);
+        let (entry, raised) = self.write(leaf, bytes);
+        let alarms = raised.into_iter().map(|alarm| self.raise(alarm)).collect();
         let applied = Applied {
             number: self.number,
-            entry: Some(no),
+            entry: Some(entry.no),
             answer: decision.answer,
         };
         Application {
             outcome: Outcome::Applied(applied),
-            entry: Some(LogEntry { no, bytes }),
+            entry: Some(entry),
+            alarms,
         }
     }
 
+    /// Puts a leaf into the decision log and takes its event into the state.
+    fn write(&mut self, leaf: Leaf, bytes: Vec<u8>) -> (LogEntry, Vec<Alarm>) {
+        let no = EntryNo(self.log.size());
+        self.log.append(leaf_hash(&bytes));
+        let raised = self.evolve(no, leaf);
+        (LogEntry { no, bytes }, raised)
+    }
+
+    fn raise(&mut self, alarm: Alarm) -> LogEntry {
+        let leaf = Leaf {
+            number: self.number,
+            at: self.now,
+            actor: Actor::Cluster,
+            event: Event::DriftAlarmed { alarm },
+        };
+        let bytes = leaf.bytes();
+        self.write(leaf, bytes).0
+    }
+
     /// Takes in a leaf of an existing decision log: how an auditor rebuilds the state from the log alone. Answers that
-    /// only the log's writers need (to repeated requests and actor commands) are not rebuilt.
-    pub fn replay(&mut self, leaf: Leaf) {
+    /// only the log's writers need (to repeated requests and actor commands) are not rebuilt. Returns the drift alarms that
+    /// must follow in the log, right after this leaf and in this order.
+    pub fn replay(&mut self, leaf: Leaf) -> Vec<Alarm> {
         let no = EntryNo(self.log.size());
         self.number = leaf.number;
         self.now = leaf.at;
         self.log.append(leaf_hash(&leaf.bytes()));
-        self.evolve(no, leaf);
+        self.evolve(no, leaf)
     }
 
     fn remember(&mut self, key: &crate::placement::ActorKey, sequence: Sequence, outcome: &Outcome) {

@@ -125,6 +125,8 @@ impl Ledger {
     /// Makes a policy of the shelf the active one.
     pub(super) fn activate(&mut self, spot: Spot, policy: Digest, by: Actor, reason: String) {
         self.policy = Some(policy);
+        // What was counted was compared with what another policy expects.
+        self.charts.reset_all();
         let activation = Activation {
             entry: spot.entry,
             at: spot.at,

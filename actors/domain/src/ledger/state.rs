@@ -8,6 +8,7 @@ use super::SequenceWindow;
 use super::answers::{Answers, RequestKey, Spent};
 use super::policies::Activation;
 use crate::codec::{Canonical, CodecError, Reader, canonical};
+use crate::drift::Charts;
 use crate::equipment::EquipmentId;
 use crate::id::{ClusterId, CommandNo, DeviceId, Digest, InspectionNo, LaneId, NodeId, TerminalId, Timestamp};
 use crate::inspection::Inspection;
@@ -58,6 +59,7 @@ pub struct Ledger {
     pub(crate) roster: OrdMap<NodeId, Enrolment>,
     /// The cluster that this one goes on from, until it has said so.
     pub(super) former: Option<ClusterId>,
+    pub(super) charts: Charts,
     // Derived from the others, so not part of a snapshot.
     pub(super) open: OrdMap<EquipmentId, InspectionNo>,
     pub(super) by_version: OrdSet<(CommandNo, InspectionNo)>,
@@ -65,7 +67,7 @@ pub struct Ledger {
 }
 
 /// Format version of a snapshot.
-const SNAPSHOT_VERSION: u8 = 4;
+const SNAPSHOT_VERSION: u8 = 5;
 
 impl Canonical for Ledger {
     fn put(&self, out: &mut Vec<u8>) {
@@ -92,6 +94,7 @@ impl Canonical for Ledger {
         self.spent.put(out);
         self.roster.put(out);
         self.former.put(out);
+        self.charts.put(out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -129,6 +132,7 @@ impl Canonical for Ledger {
             spent: Canonical::take(from)?,
             roster: Canonical::take(from)?,
             former: Canonical::take(from)?,
+            charts: Canonical::take(from)?,
             open: OrdMap::new(),
             by_version: OrdSet::new(),
             staying: OrdSet::new(),
@@ -208,6 +212,11 @@ impl Ledger {
     pub fn policy(&self) -> Option<(Digest, &Arc<Policy>)> {
         let digest = self.policy?;
         Some((digest, self.policies.get(&digest)?))
+    }
+
+    /// The drift charts, and what is adrift.
+    pub fn charts(&self) -> &Charts {
+        &self.charts
     }
 
     /// An open inspection. Closed ones are in the decision log, see [`crate::archive`].

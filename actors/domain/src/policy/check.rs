@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{ALGORITHM, FamilyRule, ODDS_LIMIT, Policy, Scope, Tier};
+use super::{ALGORITHM, FamilyRule, ODDS_LIMIT, Policy, Scope, Tier, Watch};
 use crate::evidence::{Modality, ThreatFamily};
 
 /// The longest name of a policy, bytes.
@@ -28,9 +28,9 @@ pub struct InvalidPolicy {
     pub why: String,
 }
 
-type Checked = Result<(), InvalidPolicy>;
+pub(super) type Checked = Result<(), InvalidPolicy>;
 
-fn bad(field: impl Into<String>, why: impl Into<String>) -> Checked {
+pub(super) fn bad(field: impl Into<String>, why: impl Into<String>) -> Checked {
     Err(InvalidPolicy {
         field: field.into(),
         why: why.into(),
@@ -71,7 +71,8 @@ impl Policy {
         if self.passes_max == 0 {
             return bad("passes_max", "at least one pass is needed");
         }
-        self.check_calibration()
+        self.check_calibration()?;
+        self.watch.as_ref().map_or(Ok(()), Watch::check)
     }
 
     fn check_name(&self) -> Checked {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use portcullis_domain::command::{
     AbortCause, ActorBody, ActorCommand, ClusterCommand, Command, CommandBody, ExternalBody, ExternalCommand,
 };
+use portcullis_domain::drift::ChartKey;
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{Ability, Evidence, Modality, Noted, ReadingRange, Step, ThreatFamily, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};
@@ -18,7 +19,7 @@ use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_domain::ledger::{Application, Ledger};
 use portcullis_domain::manifest::{Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
 use portcullis_domain::placement::{ActorKey, shard_of};
-use portcullis_domain::policy::{Policy, Tier};
+use portcullis_domain::policy::{Policy, Share, ShareReference, Tier, Watch, WeightReference};
 use proptest::prelude::*;
 
 /// One draw: what kind of step, and three numbers that say about what.
@@ -54,8 +55,8 @@ impl History {
     pub(crate) fn leaves(&self) -> Vec<Vec<u8>> {
         self.turns
             .iter()
-            .filter_map(|turn| turn.application.entry.as_ref())
-            .map(|entry| entry.bytes.clone())
+            .flat_map(|turn| turn.application.clone().into_entries())
+            .map(|entry| entry.bytes)
             .collect()
     }
 
@@ -570,6 +571,13 @@ impl Driver {
     }
 
     fn change_policy(&mut self, a: u8) {
+        if a % 5 == 4 {
+            let adrift = self.ledger.charts().adrift();
+            let chart = adrift.into_iter().next().unwrap_or(ChartKey::Declarations);
+            let reason = "checked with a test source".to_owned();
+            self.external(1, ExternalBody::ResetChart { chart, reason });
+            return;
+        }
         let policy = policy(a % 3);
         if a.is_multiple_of(2) {
             let reason = format!("because {a}");
@@ -686,7 +694,36 @@ fn policy(which: u8) -> Policy {
         policy.stopping.release_margin = 0;
         policy.stopping.least_samples = 2;
     }
+    if which != 1 {
+        policy.watch = Some(restless());
+    }
     policy
+}
+
+/// A watch that alarms after a few containers, so that histories come to see it.
+fn restless() -> Watch {
+    let weight = |modality| WeightReference {
+        modality,
+        low: -2_000,
+        high: 2_000,
+        mean: -800,
+        deviation: 500,
+        rise_toll: 500_000,
+        fall_toll: 500_000,
+    };
+    Watch {
+        shift_permille: 1_000,
+        limit: 3_000_000,
+        weights: Modality::ALL.map(weight).to_vec(),
+        shares: vec![ShareReference {
+            share: Share::Held,
+            ppm: 500_000,
+            hit: 400_000,
+            toll: 700_000,
+        }],
+        device_tier: Tier::Review,
+        port_tier: Tier::Exam,
+    }
 }
 
 /// Evidence whose weights, abilities, steps and findings follow from two numbers.

@@ -2,6 +2,7 @@
 
 use imbl::OrdMap;
 use portcullis_domain::codec::{Canonical, CodecError, Reader, to_bytes};
+use portcullis_domain::drift::Charts;
 use portcullis_domain::id::{
     ClusterId, CommandNo, DeviceId, Digest, Epoch, InspectionNo, LaneId, NodeId, Sequence, Timestamp,
 };
@@ -37,6 +38,7 @@ pub(crate) struct Substance {
     devices: OrdMap<DeviceId, DeviceMark>,
     roster: OrdMap<NodeId, Enrolment>,
     former: Option<ClusterId>,
+    charts: Charts,
 }
 
 /// A ledger, taken apart.
@@ -108,6 +110,7 @@ impl Parts {
                 devices,
                 roster: take(from)?,
                 former: take(from)?,
+                charts: take(from)?,
             },
             personal,
             sequences,

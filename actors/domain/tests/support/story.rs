@@ -21,7 +21,7 @@ use portcullis_domain::id::{
 };
 use portcullis_domain::inspection::{Inspection, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, Lane, LaneSpec};
-use portcullis_domain::ledger::{Application, Ledger};
+use portcullis_domain::ledger::{Application, Ledger, LogEntry};
 use portcullis_domain::manifest::{Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
 use portcullis_domain::outcome::{Answer, Outcome};
 use portcullis_domain::placement::{ActorKey, FUSION_SHARDS, shard_of};
@@ -206,6 +206,7 @@ fn rules() -> Policy {
         },
         passes_max: 8,
         calibration: Vec::new(),
+        watch: None,
     }
 }
 
@@ -1076,6 +1077,7 @@ impl Story {
             }
             self.leaves.push(leaf);
         }
+        self.leaves.extend(application.alarms.iter().map(LogEntry::leaf));
         self.last = Some((body, application.outcome.clone()));
         application
     }
@@ -1251,6 +1253,8 @@ impl Story {
                 format!(": {node}")
             }
             Event::Restored { size, .. } => format!(": from {size} entries"),
+            Event::DriftAlarmed { alarm } => format!(": {} {} after {}", alarm.chart, alarm.trend, alarm.after),
+            Event::ChartReset { chart, reason, .. } => format!(": {chart}, {reason:?}"),
         }
     }
 

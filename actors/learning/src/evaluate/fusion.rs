@@ -29,8 +29,8 @@ pub struct FusionInput<'a> {
     pub containers: u64,
     /// Decides every draw. Take another one than the policy was learned with.
     pub seed: u64,
-    /// The world that the policy was calibrated in, which the drift charts compare with; without, the same world without
-    /// its drift.
+    /// The world that the policy was calibrated in, where false alarms of its drift charts are counted; without, the same
+    /// world without its drift.
     pub calibrated_in: Option<&'a World>,
     /// Which policy.
     pub policy: &'a Policy,
@@ -148,7 +148,7 @@ pub fn fusion(input: &FusionInput<'_>, progress: &dyn Fn(u64, u64)) -> FusionRep
 }
 
 /// A container in the form that is judged.
-fn labelled(world: &World, container: Container, weight: f64) -> (Container, Labelled) {
+pub(super) fn labelled(world: &World, container: Container, weight: f64) -> (Container, Labelled) {
     let labelled = Labelled {
         manifest: Manifest::default(),
         evidence: container.evidence(world),
@@ -173,21 +173,6 @@ fn verdict(world: &World, policy: &Policy, container: &Labelled) -> Judged {
         policy,
         world.minutes(through),
     )
-}
-
-/// Containers as they come, judged, without end.
-pub(super) fn lane<'a>(world: &'a World, policy: &'a Policy, seed: u64) -> impl Iterator<Item = Judged> + 'a {
-    world
-        .arrivals(seed)
-        .map(move |container| verdict(world, policy, &labelled(world, container, 1.0).1))
-}
-
-/// The first containers of [`lane`].
-pub(super) fn at_natural_rates(world: &World, policy: &Policy, containers: u64, seed: u64) -> Vec<Judged> {
-    lane(world, policy, seed)
-        .zip(0..containers)
-        .map(|(judged, _)| judged)
-        .collect()
 }
 
 pub(super) fn by_family(judged: &[Judged]) -> BTreeMap<&'static str, FamilyMeasure> {

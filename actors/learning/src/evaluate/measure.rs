@@ -1,8 +1,8 @@
 //! What one policy did with all containers.
 
 use portcullis_domain::evidence::ThreatFamily;
-use portcullis_domain::fusion::{Reason, Verdict};
-use portcullis_domain::policy::{Policy, Tier};
+use portcullis_domain::fusion::Verdict;
+use portcullis_domain::policy::{Policy, Share as Way, Tier};
 use serde::Serialize;
 
 use super::ranking::{auc, ece};
@@ -42,14 +42,7 @@ impl Judged {
             ppm: policy.probability_ppm(score),
             minutes,
             stopped: verdict.stopped,
-            // A pass that is stopped for an exam leaves sensors unasked; that is no failure to see.
-            unseen: !verdict.stopped
-                && verdict.reasons.iter().any(|reason| {
-                    matches!(
-                        reason,
-                        Reason::Missing { .. } | Reason::NotSeen { .. } | Reason::Stale { .. }
-                    )
-                }),
+            unseen: Way::Unseen.counts(verdict),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::guarantee::{Caught, Guarantee};
 use super::report::LearnReport;
 use super::scoring::{Scored, judge, never, score};
 use super::thresholds::{Thresholds, spend};
-use super::{Claims, Labelled, LearnError, LearnOptions, Learned, calibration, coefficients, stopping};
+use super::{Claims, Labelled, LearnError, LearnOptions, Learned, calibration, coefficients, stopping, watch};
 use crate::estimate::{Share, Tally};
 use crate::noise::Noise;
 
@@ -54,6 +54,7 @@ pub fn learn(samples: &[Labelled], options: &LearnOptions, progress: &dyn Fn(u64
         (&claiming[..], &claiming[..])
     };
     let guarantees = guarantee(&mut policy, &scored, choosing, review, options);
+    policy.watch = Some(watch::watch(&policy, claiming, options));
     policy.check()?;
     let (claims, _) = claim(&policy, claiming, options.alpha);
     let counts = [fitting.len(), setting.len(), claiming.len()].map(|count| count as u64);
@@ -191,6 +192,9 @@ fn check(samples: &[Labelled], options: &LearnOptions) -> Result<(), LearnError>
         if !(0.0..=1.0).contains(&share) {
             return bad(name, "give a share, 0 to 1");
         }
+    }
+    if !(1_000.0..=1e12).contains(&options.false_alarm_every) {
+        return bad("false_alarm_every", "give a number of containers, 1,000 to 10^12");
     }
     if !options.harm.iter().all(|harm| harm.is_finite() && *harm >= 0.0) {
         return bad("harm", "give numbers of at least 0");

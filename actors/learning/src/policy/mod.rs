@@ -3,7 +3,7 @@
 //! The domain fuses by a sum of weighted evidence, and takes coefficients, thresholds, requirements and stopping rule from
 //! its policy. [`learn`] finds them from containers whose content is known, [`learn_in`] from a [`World`]. Three parts of
 //! the samples serve once each: one for the coefficients, one for thresholds, stopping rule and calibration table, one for
-//! what the policy claims of itself. Every score and verdict comes from the domain's own rules.
+//! what the policy claims of itself and what it expects while nothing drifts. Every score and verdict comes from the domain's own rules.
 
 mod calibration;
 mod coefficients;
@@ -15,6 +15,7 @@ mod report;
 mod scoring;
 mod stopping;
 mod thresholds;
+mod watch;
 
 use std::collections::BTreeSet;
 
@@ -32,6 +33,7 @@ pub use learning::learn;
 pub(crate) use naive::naive;
 pub use report::{FamilyReport, LearnReport};
 pub(crate) use scoring::{highest, judge};
+pub(crate) use watch::{false_alarm_every, observed};
 
 /// A container whose content became known.
 #[derive(Debug, Clone)]
@@ -73,6 +75,8 @@ pub struct LearnOptions {
     pub base: Policy,
     /// Families that cannot be learned, because samples have too few of them: their rules stay those of the base policy.
     pub kept: BTreeSet<ThreatFamily>,
+    /// Containers between two false alarms of all drift charts together, on average and at least.
+    pub false_alarm_every: f64,
     /// Decides how the samples are divided.
     pub seed: u64,
 }
@@ -90,6 +94,8 @@ impl Default for LearnOptions {
             examined_by_stopping: 0.0005,
             base: Policy::first(),
             kept: BTreeSet::new(),
+            // About a day of the busiest port on Earth.
+            false_alarm_every: 100_000.0,
             seed: 1,
         }
     }

@@ -27,6 +27,7 @@ pub(crate) fn judge(policy: &Policy, sample: &Labelled) -> Verdict {
         evidence: &evidence,
         passes: 1,
         now: sample.at,
+        adrift: &[],
     };
     fusion::judge(policy, &case)
 }

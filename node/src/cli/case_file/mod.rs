@@ -433,6 +433,7 @@ fn reason(reason: &v1::Reason) -> String {
         Some(Why::Found(code)) => format!("{tier}: the finding {code}"),
         Some(Why::PassesExhausted(passes)) => format!("{tier}: {passes} passes broke off"),
         Some(Why::NothingAgainst(_)) => format!("{tier}: nothing speaks against it"),
+        Some(Why::Drifting(chart)) => format!("{tier}: {chart} is adrift"),
         None => format!("{tier}: a reason that this program does not know"),
     }
 }

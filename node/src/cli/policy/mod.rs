@@ -1,6 +1,7 @@
 //! `portcullis policy`: learning, reading and comparing policies, and those of a running cluster. Files need no cluster;
 //! what is named by digest is asked of one.
 
+mod drift;
 mod held;
 mod named;
 mod outcomes;
@@ -9,6 +10,7 @@ mod shown;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use portcullis_domain::drift::ChartKey;
 
 use super::args::{Asker, Global};
 use super::client::Cluster;
@@ -70,6 +72,19 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
+    /// Whether detectors and containers still are what the active policy was learned from: every drift chart.
+    Drift,
+    /// Say that what was adrift has been checked: its chart begins anew, and its alarm no longer stands.
+    ResetChart {
+        /// The chart, as `policy drift` names it: device:<id>, declarations, or share:held, examined or unseen.
+        chart: ChartKey,
+        /// What was checked, and what was found; stands in the log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who asks.
+        #[command(flatten)]
+        asker: Asker,
+    },
 }
 
 pub(super) async fn run(global: &Global, output: &mut Output, command: &PolicyCommand) -> Result<Exit, Failure> {
@@ -93,5 +108,7 @@ pub(super) async fn run(global: &Global, output: &mut Output, command: &PolicyCo
             let found = Named::held(digest)?.find(global).await?;
             held::export(global, output, &found.policy, to.as_deref())
         }
+        PolicyCommand::Drift => drift::ls(global, output).await,
+        PolicyCommand::ResetChart { chart, reason, asker } => drift::reset(global, output, chart, reason, asker).await,
     }
 }

@@ -95,8 +95,43 @@ pub(in crate::cli) fn text_of(policy: &Policy, digest: &str, known: &[(&str, Str
         section("Families, dB of posterior odds", &families),
         section("How much of a source's weight counts", &counts),
         section("Required", &required.join("\n").to_lowercase()),
+        section("Watched for drift", &watched(policy, width)),
     ]
     .concat()
+}
+
+/// What a policy watches; nothing if it watches nothing.
+fn watched(policy: &Policy, width: Option<u16>) -> String {
+    let Some(watch) = &policy.watch else {
+        return String::new();
+    };
+    let decibans = |value: i32| format!("{:.3}", f64::from(value) / 1000.0);
+    let weights = watch.weights.iter().map(|one| {
+        let deviation = format!("{:.3}", f64::from(one.deviation) / 1000.0);
+        vec![
+            one.modality.to_string(),
+            decibans(one.mean),
+            deviation,
+            format!("{} to {}", decibans(one.low), decibans(one.high)),
+        ]
+    });
+    let weights = table(
+        &["MODALITY", "MEAN, dB", "DEVIATION", "COUNTED"],
+        weights.collect(),
+        &[1, 2],
+        width,
+    );
+    let shares = watch
+        .shares
+        .iter()
+        .map(|one| format!("{} at most {:.2} %", one.share, f64::from(one.ppm) / 10_000.0));
+    let follows = format!(
+        "a device adrift means at least {}, the port adrift at least {}; alarms at {:.2} nats",
+        watch.device_tier,
+        watch.port_tier,
+        f64::from(watch.limit) / 1_000_000.0
+    );
+    [weights, shares.collect::<Vec<_>>().join(", "), follows].join("\n")
 }
 
 /// Shows what differs.
