@@ -14,7 +14,7 @@ const HOUSE: &[(&str, &str, Option<&[&str]>)] = &[
     (
         "actors/learning",
         "portcullis-learning",
-        Some(&["portcullis-domain", "portcullis-detectors"]),
+        Some(&["portcullis-domain", "portcullis-detectors", "portcullis-simulator"]),
     ),
     (
         "actors/simulator",

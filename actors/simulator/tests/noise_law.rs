@@ -25,7 +25,8 @@ fn modalities() -> impl Iterator<Item = Modality> {
     all.filter(|modality| *modality != Modality::Radiography)
 }
 
-type Key = (u32, usize, SampleNo);
+/// Visit, device, and how many readings of the device come before.
+type Key = (u32, usize, usize);
 
 /// Every reading of every container, taken in the natural order.
 static READINGS: LazyLock<BTreeMap<Key, ReadingContent>> = LazyLock::new(|| {
@@ -33,8 +34,8 @@ static READINGS: LazyLock<BTreeMap<Key, ReadingContent>> = LazyLock::new(|| {
     let mut readings = BTreeMap::new();
     for visit in PLAN.visits() {
         for (device, modality) in modalities().enumerate() {
-            for (sample, content) in source.readings(modality, visit) {
-                readings.insert((visit.index, device, sample), content);
+            for (position, (_, content)) in source.readings(modality, visit).enumerate() {
+                readings.insert((visit.index, device, position), content);
             }
         }
     }
@@ -42,11 +43,11 @@ static READINGS: LazyLock<BTreeMap<Key, ReadingContent>> = LazyLock::new(|| {
 });
 
 /// Takes one reading on its own.
-fn read(source: &ReadingSource, (index, device, sample): Key) -> Option<ReadingContent> {
+fn read(source: &ReadingSource, (index, device, position): Key) -> Option<ReadingContent> {
     let visit = &PLAN.visits()[index as usize];
     source
         .readings(modalities().nth(device).unwrap(), visit)
-        .find(|(number, _)| *number == sample)
+        .nth(position)
         .map(|(_, content)| content)
 }
 
@@ -79,8 +80,8 @@ proptest! {
         let source = ReadingSource::new(SEED, Outfit::Full);
         for visit in other.visits() {
             for (device, modality) in modalities().enumerate() {
-                for (sample, content) in source.readings(modality, visit) {
-                    prop_assert_eq!(Some(&content), READINGS.get(&(visit.index, device, sample)));
+                for (position, (_, content)) in source.readings(modality, visit).enumerate() {
+                    prop_assert_eq!(Some(&content), READINGS.get(&(visit.index, device, position)));
                 }
             }
         }

@@ -263,6 +263,10 @@ fn priors(samples: &[Labelled], options: &LearnOptions) -> Vec<FamilyRule> {
         .collect()
 }
 
+/// A sensor that is blind to a larger share of containers is one for the few that it can see, such as NQR before steel:
+/// required of all, it would hold most of them for nothing. What it cannot see is left to the others.
+const BLIND_TO_MOST: f64 = 0.5;
+
 /// What is required: what the base policy requires of sensors that the samples have, what could not see now and then, and
 /// what the miss rate that was asked cannot do without. Returns the base policy's requirements that were left out.
 fn require(
@@ -277,7 +281,8 @@ fn require(
         .partition(|one| present.contains(&one.modality));
     policy.required = kept;
     for modality in &present {
-        if could_not_see(samples, *modality) {
+        let blind = blind_share(samples, *modality);
+        if blind > 0.0 && blind <= BLIND_TO_MOST {
             require_always(policy, *modality);
         }
     }
@@ -285,6 +290,7 @@ fn require(
     if missed_without(policy, fitting, None, options) <= options.alpha {
         let needed: Vec<Modality> = present
             .into_iter()
+            .filter(|modality| blind_share(samples, *modality) <= BLIND_TO_MOST)
             .filter(|modality| missed_without(policy, fitting, Some(*modality), options) > options.alpha)
             .collect();
         for modality in needed {
@@ -309,11 +315,16 @@ fn require_always(policy: &mut Policy, modality: Modality) {
     }
 }
 
-fn could_not_see(samples: &[Labelled], modality: Modality) -> bool {
-    samples
-        .iter()
-        .flat_map(|sample| &sample.evidence)
-        .any(|one| one.modality == modality && one.total().is_some_and(|step| step.ability == Ability::Shielded))
+/// Share of containers that a sensor looked at and could not see.
+fn blind_share(samples: &[Labelled], modality: Modality) -> f64 {
+    let mut blind = Share::default();
+    for sample in samples {
+        for one in sample.evidence.iter().filter(|one| one.modality == modality) {
+            let shielded = one.total().is_some_and(|step| step.ability == Ability::Shielded);
+            blind.add(shielded, sample.weight);
+        }
+    }
+    blind.value()
 }
 
 /// Share of threats released within the budgets if one modality said nothing, with what is required so far.
