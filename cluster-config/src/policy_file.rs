@@ -359,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_for_every_detector_is_sound_and_weighs_all_modalities() {
+        let policy = all_detectors_policy().unwrap();
+        policy.check().unwrap();
+        for modality in Modality::ALL {
+            assert!(policy.permille(modality) > 0, "{modality}");
+        }
+        // What the first policy reviews by itself stays so.
+        for rule in &Policy::first().findings {
+            assert!(policy.findings.contains(rule), "{rule:?}");
+        }
+        assert!(policy.watch.is_some(), "a learned policy says what is usual");
+    }
+
+    #[test]
     fn a_policy_that_is_written_reads_back_with_the_same_digest() {
         let mut policy = Policy::first();
         policy.required.push(Requirement {
