@@ -95,23 +95,20 @@ async fn every_detector_gives_evidence_of_raw_readings_and_the_case_file_explain
     let dir = tempfile::tempdir().unwrap();
     let demo = Demo::start(dir.path(), &["--lanes", "2", "--containers", "6", "--speed", "40"]).await;
     let endpoint = demo.endpoints[0].clone();
-    let show = |number: u32| {
-        let endpoint = endpoint.clone();
-        async move {
-            let number = number.to_string();
-            let arguments = ["inspection", "show", &number, "--endpoint", &endpoint, "-o", "json"];
-            portcullis(&arguments, WITHIN).await
-        }
-    };
     let deadline = tokio::time::Instant::now() + WITHIN;
-    let shown = loop {
-        let shown = show(1).await;
-        if shown.code == Some(0) && shown.stdout.contains("\"explanation\"") {
-            break shown.good();
+    let container = loop {
+        let arguments = ["inspection", "ls", "--endpoint", &endpoint, "-o", "json"];
+        let listed = portcullis(&arguments, WITHIN).await.good();
+        let all = listed["inspections"].as_array().unwrap();
+        let concluded = all.iter().find(|one| !one["conclusion"].is_null());
+        if let Some(one) = concluded {
+            break one["equipment_id"].as_str().unwrap().to_owned();
         }
-        assert!(tokio::time::Instant::now() < deadline, "{}", shown.stderr);
+        assert!(tokio::time::Instant::now() < deadline, "{listed}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
+    let arguments = ["inspection", "show", &container, "--endpoint", &endpoint, "-o", "json"];
+    let shown = portcullis(&arguments, WITHIN).await.good();
     let inspection = &shown["inspection"];
     let evidence = inspection["evidence"].as_array().unwrap();
     let mut seen: Vec<&str> = evidence.iter().map(|one| one["modality"].as_str().unwrap()).collect();

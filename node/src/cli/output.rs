@@ -126,7 +126,14 @@ pub(super) fn section(title: &str, body: &str) -> String {
     if body.trim().is_empty() {
         return String::new();
     }
-    let indented: Vec<String> = body.lines().map(|line| format!("  {line}")).collect();
+    let indent = |line: &str| {
+        if line.is_empty() {
+            String::new()
+        } else {
+            format!("  {line}")
+        }
+    };
+    let indented: Vec<String> = body.lines().map(indent).collect();
     format!("\n{title}\n{}\n", indented.join("\n"))
 }
 

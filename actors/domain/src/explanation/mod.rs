@@ -119,7 +119,7 @@ pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> 
     let unseen = views
         .iter()
         .filter(|view| view.ability != Ability::Clear)
-        .map(|view| format!("{} ({}): {}", words::instrument(view.modality), view.source, view.says))
+        .map(words::unseen)
         .chain(
             required_of(policy, &inspection.manifest)
                 .filter(|requirement| !terms.iter().any(|term| term.modality == requirement.modality))

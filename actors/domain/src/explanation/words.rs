@@ -9,6 +9,8 @@ use crate::policy::Tier;
 
 /// Findings of one source that are put into words; the others are listed with the evidence.
 const FINDINGS_SHOWN: usize = 3;
+/// Between two things that a source says.
+const PART: &str = "; ";
 
 /// What people call a source.
 pub fn instrument(modality: Modality) -> &'static str {
@@ -78,7 +80,7 @@ pub(super) fn view(evidence: &Evidence, ability: Ability, at: SampleNo) -> View 
         source: source_of(evidence),
         modality: evidence.modality,
         ability,
-        says: says.join("; "),
+        says: says.join(PART),
     }
 }
 
@@ -149,13 +151,8 @@ fn plain(reason: &Reason, sums: &[Sum], views: &[View]) -> String {
                 .zip(views)
                 .filter(|(term, _)| term.adds > 0)
                 .max_by_key(|(term, _)| term.adds);
-            let mostly = strongest.map(|(term, view)| {
-                format!(
-                    ", mostly because of {}: {}",
-                    instrument(term.modality),
-                    view.says.split("; ").next().unwrap_or_default()
-                )
-            });
+            let mostly = strongest
+                .map(|(term, view)| format!(", mostly because of {}: {}", instrument(term.modality), foremost(view)));
             format!(
                 "{} cannot be ruled out, {}{}",
                 threat(*family),
@@ -189,6 +186,22 @@ fn plain(reason: &Reason, sums: &[Sum], views: &[View]) -> String {
         Reason::NothingAgainst => "nothing speaks against it".to_owned(),
         Reason::Drifting { .. } => format!("{}, so people have to look", super::describe(reason)),
     }
+}
+
+/// The first thing that a source found, else how well it saw.
+fn foremost(view: &View) -> &str {
+    let mut parts = view.says.split(PART);
+    let first = parts.next().unwrap_or_default();
+    match view.ability {
+        Ability::Clear => first,
+        Ability::Degraded | Ability::Shielded => parts.next().unwrap_or(first),
+    }
+}
+
+/// Why a source could not see, in a line.
+pub(super) fn unseen(view: &View) -> String {
+    let parts: Vec<&str> = view.says.split(PART).take(2).collect();
+    format!("{} ({}): {}", instrument(view.modality), view.source, parts.join(PART))
 }
 
 /// Sources whose contribution alone makes the difference between a score and what lies below a threshold.
