@@ -5,11 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use portcullis_detectors::{Declared, Interpretation, Interpreter};
+use portcullis_detectors::{Declared, Interpretation, Interpreter, Trajectory};
 use portcullis_domain::codec::to_bytes;
-use portcullis_domain::evidence::{
-    Ability, EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, ReadingRange, STEPS_MAX, Step, Weights,
-};
+use portcullis_domain::evidence::{Ability, Evidence, Modality, ReadingRange, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_domain::ledger::DeviceMark;
@@ -98,10 +96,7 @@ pub(crate) struct Source {
     kept_under: Option<Digest>,
     bytes: usize,
     captured_at: Timestamp,
-    findings: Vec<Noted>,
-    finding_bytes_left: usize,
-    steps: Vec<Step>,
-    steps_max: usize,
+    known: Trajectory,
     pub(crate) last_sample: SampleNo,
     /// Up to which sample the sensor was told that its readings are taken in.
     pub(crate) told: SampleNo,
@@ -126,10 +121,7 @@ impl Source {
             kept_under: None,
             bytes: 0,
             captured_at: Timestamp::ZERO,
-            findings: Vec::new(),
-            finding_bytes_left: FINDING_BYTES_OF_A_PASS / sources,
-            steps: Vec::new(),
-            steps_max: (STEPS_OF_A_PASS / sources).min(STEPS_MAX),
+            known: Trajectory::new(STEPS_OF_A_PASS / sources, FINDING_BYTES_OF_A_PASS / sources),
             last_sample: SampleNo(0),
             told: SampleNo(0),
             ended: false,
@@ -151,8 +143,8 @@ impl Source {
 
     /// What the source knows by now.
     pub(crate) fn knowledge(&self) -> (Ability, Weights) {
-        self.steps
-            .last()
+        self.known
+            .latest()
             .map_or((Ability::Shielded, Weights::ZERO), |step| (step.ability, step.weights))
     }
 
@@ -163,14 +155,7 @@ impl Source {
 
     /// Notes something about quality, known from a sample on.
     pub(crate) fn note_from(&mut self, sample: SampleNo, finding: Finding) {
-        let known = |noted: &Noted| noted.finding.code == finding.code && noted.finding.field == finding.field;
-        // Sample, code and two lengths besides the texts.
-        let bytes = finding.field.len() + finding.detail.len() + 13;
-        let fits = self.findings.len() < EVIDENCE_FINDINGS_MAX && bytes <= self.finding_bytes_left;
-        if fits && !self.findings.iter().any(known) {
-            self.finding_bytes_left -= bytes;
-            self.findings.push(Noted { sample, finding });
-        }
+        self.known.note(sample, finding);
     }
 
     /// Notes that readings are missing or were not authentic.
@@ -214,14 +199,14 @@ impl Source {
     pub(crate) fn end(&mut self, declared: Declared<'_>) {
         self.ended = true;
         // A device that never showed anything says nothing at its end either.
-        let known = if self.steps.is_empty() {
+        let known = if self.known.latest().is_none() {
             None
         } else {
             self.interpreter.finish(declared)
         };
         if let Some(known) = known {
             self.learn(self.last_sample, known);
-        } else if let Some(last) = self.steps.last().filter(|_| self.doubted) {
+        } else if let Some(last) = self.known.latest().filter(|_| self.doubted) {
             // What came before the doubt was learned with a clear view; the whole has none.
             let known = Interpretation {
                 weights: last.weights,
@@ -250,32 +235,12 @@ impl Source {
     }
 
     fn learn(&mut self, sample: SampleNo, known: Interpretation) {
-        for finding in known.findings {
-            self.note(finding);
-        }
-        let ability = if self.doubted {
-            known.ability.max(Ability::Degraded)
+        let at_best = if self.doubted {
+            Ability::Degraded
         } else {
-            known.ability
+            Ability::Clear
         };
-        let step = Step {
-            sample,
-            ability,
-            weights: known.weights,
-        };
-        let full = self.steps.len() >= self.steps_max;
-        match self.steps.last_mut() {
-            Some(last) if (last.ability, last.weights) == (step.ability, step.weights) => {}
-            Some(last) if last.sample >= sample => {
-                *last = Step {
-                    sample: last.sample,
-                    ..step
-                }
-            }
-            // The trajectory has a limit; from there on only its end moves.
-            Some(last) if full => *last = step,
-            _ => self.steps.push(step),
-        }
+        self.known.learn(sample, known, at_best);
     }
 
     fn keep(&mut self, reading: Authentic) {
@@ -300,9 +265,7 @@ impl Source {
 
     /// What the source says; nothing if it never saw anything.
     pub(crate) fn evidence(&self) -> Option<Evidence> {
-        if self.steps.is_empty() {
-            return None;
-        }
+        self.known.latest()?;
         Some(Evidence {
             modality: self.modality,
             readings: Some(ReadingRange {
@@ -314,8 +277,8 @@ impl Source {
             digest: self.kept_under.unwrap_or_else(|| Digest::of(&to_bytes(&self.readings))),
             interpreter: self.interpreter.version().to_owned(),
             captured_at: self.captured_at,
-            findings: self.findings.clone(),
-            steps: self.steps.clone(),
+            findings: self.known.findings().to_vec(),
+            steps: self.known.steps().to_vec(),
         })
     }
 }

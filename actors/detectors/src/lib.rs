@@ -33,6 +33,7 @@ pub mod radiation;
 pub mod radiography;
 pub mod risk;
 pub mod trace;
+mod trajectory;
 pub mod weighbridge;
 pub mod xml;
 
@@ -43,3 +44,4 @@ mod test_noise;
 
 pub use interpretation::{Interpretation, WEIGHT_CAP};
 pub use interpreter::{Declared, Interpreter};
+pub use trajectory::Trajectory;

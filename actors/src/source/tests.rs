@@ -1,7 +1,7 @@
 //! What a sensor's part of a pass becomes.
 
 use portcullis_domain::equipment::EquipmentId;
-use portcullis_domain::evidence::ThreatFamily;
+use portcullis_domain::evidence::{STEPS_MAX, ThreatFamily};
 use portcullis_domain::id::InspectionNo;
 use portcullis_domain::manifest::Manifest;
 use portcullis_domain::reading::{

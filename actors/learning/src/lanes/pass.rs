@@ -1,8 +1,7 @@
 //! One pass of a container before every detector of a lane.
 
-use portcullis_detectors::{Declared, Interpretation, Interpreter, manifest};
-use portcullis_domain::evidence::{Evidence, Modality, Noted, ReadingRange, Step};
-use portcullis_domain::finding::Finding;
+use portcullis_detectors::{Declared, Interpreter, Trajectory, manifest};
+use portcullis_domain::evidence::{Ability, Evidence, Modality, ReadingRange};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_simulator::{Outfit, ReadingSource, Visit};
 
@@ -19,8 +18,9 @@ pub(super) fn evidence(source: &ReadingSource, outfit: Outfit, visit: &Visit) ->
         equipment: &visit.equipment,
     };
     let mut papers = Trajectory::default();
-    papers.learn(SampleNo(0), manifest::interpret(declared.manifest, declared.equipment));
-    let papers = papers.evidence(Modality::Manifest, manifest::VERSION, visit);
+    let interpretation = manifest::interpret(declared.manifest, declared.equipment);
+    papers.learn(SampleNo(0), interpretation, Ability::Clear);
+    let papers = evidence_of(&papers, Modality::Manifest, manifest::VERSION, visit);
     let devices = outfit.modalities().iter();
     let devices = devices.filter_map(|modality| device(source, *modality, visit, declared));
     papers.into_iter().chain(devices).collect()
@@ -37,67 +37,35 @@ fn device(source: &ReadingSource, modality: Modality, visit: &Visit, declared: D
         }
         last = sample;
         if let Some(next) = interpreter.push(&content, declared) {
-            known.learn(sample, next);
+            known.learn(sample, next, Ability::Clear);
         }
     }
     if let Some(whole) = interpreter.finish(declared) {
-        known.learn(last, whole);
+        known.learn(last, whole, Ability::Clear);
     }
-    known.evidence(modality, interpreter.version(), visit)
+    evidence_of(&known, modality, interpreter.version(), visit)
 }
 
-/// Knowledge as it grows.
-#[derive(Debug, Default)]
-struct Trajectory {
-    steps: Vec<Step>,
-    findings: Vec<Noted>,
-}
-
-impl Trajectory {
-    fn learn(&mut self, sample: SampleNo, known: Interpretation) {
-        for finding in known.findings {
-            self.note(sample, finding);
-        }
-        let step = Step {
-            sample,
-            ability: known.ability,
-            weights: known.weights,
-        };
-        match self.steps.last_mut() {
-            Some(last) if last.sample >= sample => *last = step,
-            _ => self.steps.push(step),
-        }
-    }
-
-    fn note(&mut self, sample: SampleNo, finding: Finding) {
-        let known = |noted: &Noted| noted.finding.code == finding.code && noted.finding.field == finding.field;
-        if !self.findings.iter().any(known) {
-            self.findings.push(Noted { sample, finding });
-        }
-    }
-
-    fn evidence(self, modality: Modality, version: &str, visit: &Visit) -> Option<Evidence> {
-        if self.steps.is_empty() {
-            return None;
-        }
-        let device = DeviceId::new(modality.as_str()).ok();
-        let readings = device
-            .filter(|_| modality != Modality::Manifest)
-            .map(|device| ReadingRange {
-                device,
-                boot: 1,
-                first: 1,
-                last: 1,
-            });
-        Some(Evidence {
-            modality,
-            readings,
-            // Readings are made and dropped, not kept.
-            digest: Digest([0; 32]),
-            interpreter: version.to_owned(),
-            captured_at: ends_at(visit),
-            findings: self.findings,
-            steps: self.steps,
-        })
-    }
+/// The evidence that knowledge of a pass amounts to; none if nothing was seen.
+fn evidence_of(known: &Trajectory, modality: Modality, version: &str, visit: &Visit) -> Option<Evidence> {
+    known.latest()?;
+    let device = DeviceId::new(modality.as_str()).ok();
+    let readings = device
+        .filter(|_| modality != Modality::Manifest)
+        .map(|device| ReadingRange {
+            device,
+            boot: 1,
+            first: 1,
+            last: 1,
+        });
+    Some(Evidence {
+        modality,
+        readings,
+        // Readings are made and dropped, not kept.
+        digest: Digest([0; 32]),
+        interpreter: version.to_owned(),
+        captured_at: ends_at(visit),
+        findings: known.findings().to_vec(),
+        steps: known.steps().to_vec(),
+    })
 }
