@@ -1,9 +1,10 @@
 //! The actor of a fusion shard: has manifests weighed, proposes conclusions, and tells lanes when enough is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_detectors::manifest;
+use portcullis_detectors::manifest::{self, ManifestModels};
 use portcullis_domain::codec::to_bytes;
 use portcullis_domain::command::ActorBody;
 use portcullis_domain::evidence::{EVIDENCE_FINDINGS_MAX, Evidence, Modality, Noted, Step};
@@ -17,6 +18,7 @@ use portcullis_domain::placement::{ActorKey, shard_of};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::models::Models;
 use crate::shell::{Context, Halt, Role};
 
 /// Passes that are watched at a time; a shard has its 64th of the lanes' work, so this is never reached in a port.
@@ -31,10 +33,19 @@ pub(crate) enum FusionMessage {
     Feature(Feature),
 }
 
+/// What a shard is started with.
+pub(crate) struct Sharing {
+    /// Which one it is.
+    pub(crate) shard: u8,
+    /// Of all shards of the node.
+    pub(crate) models: Arc<Models>,
+}
+
 /// The actor.
 pub(crate) struct Fusion {
     context: Context<Self>,
     shard: u8,
+    models: Arc<Models>,
     /// Up to which command the changes of the ledger were looked at here, and when.
     seen: CommandNo,
     seen_at: Instant,
@@ -67,14 +78,15 @@ struct Trace {
 impl Role for Fusion {
     type Message = FusionMessage;
     type Ticket = InspectionNo;
-    type Setup = u8;
+    type Setup = Sharing;
 
-    fn start(context: Context<Self>, shard: u8) -> Self {
+    fn start(context: Context<Self>, Sharing { shard, models }: Sharing) -> Self {
         let ledger = context.ledger();
         let due = needy(&ledger, shard).collect();
         Self {
             context,
             shard,
+            models,
             seen: ledger.number(),
             seen_at: Instant::now(),
             policy: active(&ledger),
@@ -170,7 +182,7 @@ impl Fusion {
                 debug!(inspection = %no, "weighing the manifest");
                 Some(ActorBody::Profile {
                     inspection: no,
-                    evidence: manifest_evidence(case),
+                    evidence: manifest_evidence(case, &self.models.of(&ledger)),
                 })
             } else {
                 conclusion(&ledger, case)
@@ -333,8 +345,8 @@ impl Watched {
 }
 
 /// What the manifest says, as evidence.
-fn manifest_evidence(case: &Inspection) -> Evidence {
-    let known = manifest::interpret(&case.manifest, &case.equipment);
+fn manifest_evidence(case: &Inspection, models: &ManifestModels) -> Evidence {
+    let known = manifest::interpret(&case.manifest, &case.equipment, models);
     let sample = SampleNo(0);
     let digest = case
         .manifest
@@ -345,7 +357,7 @@ fn manifest_evidence(case: &Inspection) -> Evidence {
         modality: Modality::Manifest,
         readings: None,
         digest,
-        interpreter: manifest::VERSION.to_owned(),
+        interpreter: models.version().to_owned(),
         captured_at: case.announced_at,
         findings: known
             .findings

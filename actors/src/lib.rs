@@ -20,6 +20,7 @@ mod fusion;
 mod host;
 mod lane;
 mod liveness;
+mod models;
 mod pass;
 mod placement;
 mod ports;

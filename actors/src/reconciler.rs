@@ -24,9 +24,10 @@ use crate::bell::Bell;
 use crate::bounded::{Admission, BoundedRef};
 use crate::config::HostConfig;
 use crate::directory::{Address, Directory, Entry};
-use crate::fusion::Fusion;
+use crate::fusion::{Fusion, Sharing};
 use crate::lane::Lane;
 use crate::liveness::Liveness;
+use crate::models::Models;
 use crate::placement::Placement;
 use crate::ports::{LedgerView, Ports};
 use crate::post::Post;
@@ -97,6 +98,8 @@ pub(crate) struct State {
     setup: Setup,
     post: Post,
     me: Reconciling,
+    /// Of all fusion shards here.
+    models: Arc<Models>,
     leader: Option<u64>,
     /// The term that the running placement actor belongs to.
     placing: Option<u64>,
@@ -140,6 +143,7 @@ impl Actor for Reconciler {
             setup,
             post,
             me: Reconciling { rung, to: myself },
+            models: Arc::default(),
             leader: None,
             placing: None,
             crashed: BTreeMap::new(),
@@ -374,7 +378,9 @@ impl State {
         let started = match key {
             ActorKey::Lane(id) => self.spawn::<Lane>(key, epoch, *id, supervisor, Address::Lane).await,
             ActorKey::Fusion(shard) => {
-                self.spawn::<Fusion>(key, epoch, *shard, supervisor, Address::Fusion)
+                let models = Arc::clone(&self.models);
+                let setup = Sharing { shard: *shard, models };
+                self.spawn::<Fusion>(key, epoch, setup, supervisor, Address::Fusion)
                     .await
             }
             ActorKey::Scheduler(terminal) => {

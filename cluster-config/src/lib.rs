@@ -35,6 +35,8 @@ pub use node_config::{
 pub use origin::{Origin, Setting};
 pub use overlay::{OTHER_VARIABLES, environment};
 pub use peer_address::PeerAddress;
-pub use policy_file::{PolicyFile, PolicyFileError, all_detectors_policy, policy_from_toml, policy_to_toml};
+pub use policy_file::{
+    PolicyFile, PolicyFileError, all_detectors_policy, policy_from_toml, policy_to_toml, shipped_models,
+};
 pub use reference::reference;
 pub use shape::to_toml;

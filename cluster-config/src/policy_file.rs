@@ -19,6 +19,8 @@
 //! least_samples = 5
 //! release_margin = 14000
 //! exam_margin = 6000
+//! [manifest_models]                  # for which families a learned model weighs the manifest; may be left out
+//! narcotics = "5f1d..."              # its digest, 64 digits
 //! [watch]                            # for drift; may be left out. Micro-nats are millionths of a natural logarithm of odds
 //! shift_permille = 250               # of a deviation
 //! limit = 14150000                   # micro-nats
@@ -47,7 +49,8 @@ use std::collections::BTreeMap;
 use portcullis_domain::evidence::{Modality, ThreatFamily};
 use portcullis_domain::finding::FindingCode;
 use portcullis_domain::policy::{
-    CalibrationPoint, Coefficient, FamilyRule, FindingRule, MaximumAge, Policy, Requirement, Scope, Stopping, Tier,
+    CalibrationPoint, Coefficient, FamilyRule, FindingRule, ManifestModel, MaximumAge, Policy, Requirement, Scope,
+    Stopping, Tier,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -59,6 +62,9 @@ const COMMODITY: &str = "hs:";
 
 /// The policy that ships for lanes with every detector; it was learned on simulated lanes.
 const ALL_DETECTORS: &str = include_str!("../policies/all-detectors.toml");
+
+/// Its manifest risk model for narcotics.
+const NARCOTICS: &[u8] = include_bytes!("../models/narcotics.model");
 
 /// Why a text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -99,6 +105,8 @@ pub struct PolicyFile {
     #[serde(default)]
     maximum_ages: BTreeMap<String, u32>,
     stopping: StoppingEntry,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    manifest_models: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     watch: Option<WatchEntry>,
 }
@@ -156,13 +164,10 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
         modality(&format!("maximum_ages.{key}"), key)?;
     }
     for key in file.families.keys() {
-        if !ThreatFamily::ALL.iter().any(|family| family.as_str() == key) {
-            return Err(unknown(
-                &format!("families.{key}"),
-                key,
-                ThreatFamily::ALL.map(ThreatFamily::as_str),
-            ));
-        }
+        family(&format!("families.{key}"), key)?;
+    }
+    for key in file.manifest_models.keys() {
+        family(&format!("manifest_models.{key}"), key)?;
     }
     let coefficients = Modality::ALL.into_iter().filter_map(|modality| {
         let permille = *file.coefficients.get(modality.as_str())?;
@@ -180,6 +185,10 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
     let maximum_ages = Modality::ALL.into_iter().filter_map(|modality| {
         let seconds = *file.maximum_ages.get(modality.as_str())?;
         Some(MaximumAge { modality, seconds })
+    });
+    let manifest_models = ThreatFamily::ALL.into_iter().filter_map(|family| {
+        let digest = file.manifest_models.get(family.as_str())?;
+        Some(manifest_model(family, digest))
     });
     let required = file.required.iter().enumerate().map(|(at, entry)| {
         Ok(Requirement {
@@ -225,6 +234,7 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
                 ppm: point.ppm,
             })
             .collect(),
+        manifest_models: manifest_models.collect::<Result<_, _>>()?,
         watch: file.watch.as_ref().map(WatchEntry::read).transpose()?,
         name: file.name,
     };
@@ -241,6 +251,12 @@ pub fn policy_from_toml(text: &str) -> Result<Policy, PolicyFileError> {
 /// Never in a build whose tests pass.
 pub fn all_detectors_policy() -> Result<Policy, PolicyFileError> {
     policy_from_toml(ALL_DETECTORS)
+}
+
+/// The manifest risk models that ship, which the shipped policy names by digest. They were learned from declarations of the
+/// simulated port (`portcullis risk train --simulated`).
+pub fn shipped_models() -> [&'static [u8]; 1] {
+    [NARCOTICS]
 }
 
 /// Writes a policy.
@@ -315,6 +331,11 @@ impl From<&Policy> for PolicyFile {
                 release_margin: policy.stopping.release_margin,
                 exam_margin: policy.stopping.exam_margin,
             },
+            manifest_models: policy
+                .manifest_models
+                .iter()
+                .map(|one| (one.family.to_string(), one.model.to_string()))
+                .collect(),
             watch: policy.watch.as_ref().map(WatchEntry::from),
         }
     }
@@ -323,6 +344,20 @@ impl From<&Policy> for PolicyFile {
 fn modality(key: &str, word: &str) -> Result<Modality, PolicyFileError> {
     let found = Modality::ALL.into_iter().find(|modality| modality.as_str() == word);
     found.ok_or_else(|| unknown(key, word, Modality::ALL.map(Modality::as_str)))
+}
+
+fn family(key: &str, word: &str) -> Result<ThreatFamily, PolicyFileError> {
+    let found = ThreatFamily::ALL.into_iter().find(|family| family.as_str() == word);
+    found.ok_or_else(|| unknown(key, word, ThreatFamily::ALL.map(ThreatFamily::as_str)))
+}
+
+fn manifest_model(family: ThreatFamily, digest: &str) -> Result<ManifestModel, PolicyFileError> {
+    let model = digest.parse().map_err(|_| PolicyFileError::Word {
+        key: format!("manifest_models.{family}"),
+        value: digest.to_owned(),
+        expected: "the digest of a model: 64 hexadecimal digits".to_owned(),
+    })?;
+    Ok(ManifestModel { family, model })
 }
 
 fn tier(key: &str, word: &str) -> Result<Tier, PolicyFileError> {
@@ -352,6 +387,8 @@ fn unknown<const N: usize>(key: &str, value: &str, words: [&str; N]) -> PolicyFi
 
 #[cfg(test)]
 mod tests {
+    use portcullis_domain::id::Digest;
+
     use super::*;
 
     fn first() -> String {
@@ -370,6 +407,9 @@ mod tests {
             assert!(policy.findings.contains(rule), "{rule:?}");
         }
         assert!(policy.watch.is_some(), "a learned policy says what is usual");
+        let shipped = shipped_models().map(Digest::of);
+        let named: Vec<Digest> = policy.manifest_models.iter().map(|one| one.model).collect();
+        assert_eq!(named, shipped, "the models that it names ship with it");
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! - [`magnetometer`]: magnetic objects in a passing container, against what is declared
 //! - [`ocr`]: the container number read against the one announced
 //! - [`declaration`]: WCO Data Model declarations to manifests
-//! - [`manifest`]: the first weighing of a manifest, by rules
+//! - [`manifest`]: weighing a manifest, by learned models and by rules
 //! - [`risk`]: a declared goods item, by a model learned from past outcomes
 //!
 //! Without readings of a modality the policy sees no such evidence, which is not the same as evidence of nothing.

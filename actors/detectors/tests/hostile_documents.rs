@@ -19,14 +19,15 @@ mod mutator;
 mod noise;
 
 use noise::Noise;
+use portcullis_detectors::WEIGHT_CAP;
 use portcullis_detectors::declaration;
+use portcullis_detectors::manifest::{self, ManifestModels};
 use portcullis_detectors::n42::{self, CHANNELS_MAX, N42Error, RadiationRecord, Spectra};
 use portcullis_detectors::radiation::RadiationInterpreter;
 use portcullis_detectors::risk::{
     Category, CategoryTable, DeclaredItem, Feature, Field, ModelParts, Node, PriceTable, RiskModel, Split, Tree,
     UsualPrice,
 };
-use portcullis_detectors::{WEIGHT_CAP, manifest};
 use portcullis_domain::codec::{from_bytes, to_bytes};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::ThreatFamily;
@@ -159,7 +160,7 @@ fn declarations_are_read_or_refused() {
             Ok(declared) => {
                 read += 1;
                 for container in declared.containers(|| [7; 16]) {
-                    let result = manifest::interpret(&container.manifest, &equipment);
+                    let result = manifest::interpret(&container.manifest, &equipment, &ManifestModels::none());
                     assert!(result.weights.0.iter().all(|weight| weight.abs() <= WEIGHT_CAP));
                 }
             }
@@ -191,6 +192,7 @@ fn model() -> RiskModel {
         }),
     };
     RiskModel::new(ModelParts {
+        prior: -6_000,
         name: "by hand".to_owned(),
         categories: vec![CategoryTable {
             fields: vec![Field::Origin],

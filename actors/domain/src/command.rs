@@ -12,6 +12,7 @@ use crate::id::{
 use crate::inspection::Ruling;
 use crate::lane::LaneSpec;
 use crate::manifest::Announcement;
+use crate::model::Model;
 use crate::placement::ActorKey;
 use crate::policy::Policy;
 
@@ -134,6 +135,8 @@ pub enum ExternalBody {
         /// What was found, for people.
         reason: String,
     },
+    /// A learned model is put on the shelf, for policies to name by the digest of its bytes.
+    AddModel(Model),
 }
 
 canonical!(enum ExternalBody {
@@ -141,7 +144,7 @@ canonical!(enum ExternalBody {
     4 => OpenLane { lane }, 5 => CloseLane { lane }, 6 => DefineLane(spec), 7 => AddPolicy(policy),
     8 => ActivatePolicy { policy }, 9 => AddNode { wanted, above, incarnation, address }, 10 => DrainNode { node },
     11 => UndrainNode { node }, 12 => RemoveNode { node }, 13 => AdoptPolicy { policy, reason },
-    14 => ResetChart { chart, reason }
+    14 => ResetChart { chart, reason }, 15 => AddModel(model)
 });
 
 /// A command of an actor. Fenced by epoch, deduplicated by sequence number.

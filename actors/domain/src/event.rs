@@ -16,6 +16,7 @@ use crate::id::{
 use crate::inspection::Ruling;
 use crate::lane::LaneSpec;
 use crate::manifest::Announcement;
+use crate::model::Model;
 use crate::placement::ActorKey;
 use crate::policy::Policy;
 
@@ -125,6 +126,11 @@ pub enum Event {
     PolicyAdded {
         /// All of it.
         policy: Policy,
+    },
+    /// A learned model was put on the shelf.
+    ModelAdded {
+        /// All of it.
+        model: Model,
     },
     /// A policy took effect.
     PolicyActivated {
@@ -305,7 +311,7 @@ canonical!(enum Event {
     5 => VersionActivated { version },
     10 => LaneDefined { spec }, 11 => LaneOpened { lane }, 12 => LaneClosed { lane },
     13 => PolicyAdded { policy }, 14 => PolicyActivated { policy },
-    15 => PolicyAdopted { policy, reason },
+    15 => PolicyAdopted { policy, reason }, 16 => ModelAdded { model },
     20 => Announced { inspection, announcement, findings }, 21 => AnnouncedAgain { inspection, equipment, findings },
     22 => Profiled { inspection, evidence, queued }, 23 => Enqueued { inspection },
     24 => Assigned { inspection, lane, claimed }, 25 => PassStarted { inspection, lane, pass },
@@ -363,6 +369,7 @@ impl Event {
             Self::Restored { .. } => "restored",
             Self::DriftAlarmed { .. } => "drift_alarmed",
             Self::ChartReset { .. } => "chart_reset",
+            Self::ModelAdded { .. } => "model_added",
         }
     }
 
@@ -426,6 +433,7 @@ impl Event {
             },
             Self::Founded { .. }
             | Self::VersionActivated { .. }
+            | Self::ModelAdded { .. }
             | Self::PolicyAdded { .. }
             | Self::PolicyActivated { .. }
             | Self::PolicyAdopted { .. }

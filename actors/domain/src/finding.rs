@@ -60,6 +60,8 @@ finding_codes! {
     46 NotContainerised "NOT_CONTAINERISED" "The declaration says that the goods are not in a container.",
     47 EquipmentMissing "EQUIPMENT_MISSING" "The declaration names no container.",
     48 SharedManifest "SHARED_MANIFEST" "One declaration covers several containers, and its goods cannot be told apart by container.",
+    49 DeclarationWeighed "DECLARATION_WEIGHED" "A learned model weighed the declaration.",
+    50 ModelUnreadable "MODEL_UNREADABLE" "This node cannot read the learned model that the policy names.",
     // About radiation data.
     60 AttributeSpelling "ATTRIBUTE_SPELLING" "An attribute has the spelling of another edition of the standard.",
     61 DocumentIdEmpty "DOCUMENT_ID_EMPTY" "The document id is empty or missing.",

@@ -29,6 +29,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod merkle;
 pub mod message;
+pub mod model;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod outcome;

@@ -134,6 +134,7 @@ reasons! {
     32 LogAtRisk "LOG_AT_RISK" "The rest of the cluster does not hold the whole decision log yet.",
     33 UnknownChart "UNKNOWN_CHART" "There is no such drift chart.",
     34 DriftChanged "DRIFT_CHANGED" "Other things are adrift than the verdict was made under.",
+    35 UnknownModel "UNKNOWN_MODEL" "There is no such learned model.",
 }
 
 impl fmt::Display for RefusalReason {

@@ -143,6 +143,17 @@ pub struct CalibrationPoint {
 
 canonical!(struct CalibrationPoint { score, ppm });
 
+/// Which learned model weighs the manifest for a family, in place of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManifestModel {
+    /// The family that its weight is for.
+    pub family: ThreatFamily,
+    /// The model, by the digest of its bytes. The ledger has it before the policy takes effect.
+    pub model: Digest,
+}
+
+canonical!(struct ManifestModel { family, model });
+
 /// How evidence becomes a conclusion. Immutable; known by the digest of its canonical bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -168,10 +179,13 @@ pub struct Policy {
     pub calibration: Vec<CalibrationPoint>,
     /// What is watched for drift; without it nothing is.
     pub watch: Option<Watch>,
+    /// At most one for each family; families not named are weighed by rules.
+    pub manifest_models: Vec<ManifestModel>,
 }
 
 canonical!(struct Policy {
-    name, algorithm, coefficients, families, required, findings, maximum_ages, stopping, passes_max, calibration, watch
+    name, algorithm, coefficients, families, required, findings, maximum_ages, stopping, passes_max, calibration, watch,
+    manifest_models
 });
 
 /// The fusion algorithm of this version: see [`crate::fusion`].
@@ -230,6 +244,7 @@ impl Policy {
         self.coefficients.sort_by_key(|one| one.modality);
         self.families.sort_by_key(|one| one.family);
         self.maximum_ages.sort_by_key(|one| one.modality);
+        self.manifest_models.sort_by_key(|one| one.family);
         if let Some(watch) = &mut self.watch {
             watch.weights.sort_by_key(|one| one.modality);
             watch.shares.sort_by_key(|one| one.share);
@@ -337,6 +352,7 @@ impl Policy {
             .map(|(score, ppm)| CalibrationPoint { score, ppm })
             .to_vec(),
             watch: None,
+            manifest_models: Vec::new(),
         }
     }
 }

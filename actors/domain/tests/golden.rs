@@ -26,10 +26,11 @@ use portcullis_domain::inspection::Ruling;
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_domain::ledger::Ledger;
 use portcullis_domain::manifest::{Amount, Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
+use portcullis_domain::model::Model;
 use portcullis_domain::placement::{ActorKey, shard_of};
 use portcullis_domain::policy::{
-    CalibrationPoint, Coefficient, FamilyRule, FindingRule, MaximumAge, Policy, Requirement, Scope, Share,
-    ShareReference, Stopping, Tier, Watch, WeightReference,
+    CalibrationPoint, Coefficient, FamilyRule, FindingRule, ManifestModel, MaximumAge, Policy, Requirement, Scope,
+    Share, ShareReference, Stopping, Tier, Watch, WeightReference,
 };
 
 const AT: Timestamp = Timestamp(1_767_225_600_000);
@@ -96,7 +97,15 @@ fn policy() -> Policy {
         passes_max: 8,
         calibration: vec![CalibrationPoint { score: 0, ppm: 500_000 }],
         watch: Some(watch()),
+        manifest_models: vec![ManifestModel {
+            family: ThreatFamily::Narcotics,
+            model: model().digest(),
+        }],
     }
+}
+
+fn model() -> Model {
+    Model::new([1, 2, 3].as_slice()).expect("a model")
 }
 
 fn watch() -> Watch {
@@ -424,6 +433,7 @@ fn events() -> Vec<Event> {
             lane: Some(LANE),
             reason: "checked with a test source".to_owned(),
         },
+        Event::ModelAdded { model: model() },
     ]
 }
 
@@ -460,6 +470,7 @@ fn kind_of_event(event: &Event) -> usize {
         Event::PolicyAdopted { .. } => 27,
         Event::DriftAlarmed { .. } => 28,
         Event::ChartReset { .. } => 29,
+        Event::ModelAdded { .. } => 30,
     }
 }
 
@@ -522,6 +533,7 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
             chart: ChartKey::Declarations,
             reason: "importers changed with the season".to_owned(),
         },
+        14 => ExternalBody::AddModel(model()),
         _ => return None,
     };
     let name = match &body {
@@ -539,6 +551,7 @@ fn external_body(index: usize) -> Option<(&'static str, ExternalBody)> {
         ExternalBody::RemoveNode { .. } => "remove_node",
         ExternalBody::AdoptPolicy { .. } => "adopt_policy",
         ExternalBody::ResetChart { .. } => "reset_chart",
+        ExternalBody::AddModel(_) => "add_model",
     };
     Some((name, body))
 }
@@ -707,7 +720,10 @@ fn ledger() -> Ledger {
         &mut ledger,
         cluster(ClusterCommand::Found {
             cluster: CLUSTER,
-            policy: policy(),
+            policy: Policy {
+                manifest_models: Vec::new(),
+                ..policy()
+            },
         }),
     );
     run(
@@ -727,6 +743,13 @@ fn ledger() -> Ledger {
     };
     run(&mut ledger, cluster(enrol));
     run(&mut ledger, external("r-1", ExternalBody::DefineLane(lane_spec())));
+    run(&mut ledger, external("r-m", ExternalBody::AddModel(model())));
+    let reason = "narcotics by a model".to_owned();
+    let adopt = ExternalBody::AdoptPolicy {
+        policy: policy(),
+        reason,
+    };
+    run(&mut ledger, external("r-p", adopt));
     run(&mut ledger, external("r-2", ExternalBody::Announce(announcement())));
     let no = ledger.open_inspection(&equipment()).expect("it was announced").no;
     let fusion = ActorKey::Fusion(shard_of(no));
@@ -870,7 +893,7 @@ fn leaves_of_every_event_have_the_bytes_they_always_had() {
 #[test]
 fn commands_of_every_kind_have_the_bytes_they_always_had() {
     let commands = commands();
-    assert_eq!(commands.len(), 30);
+    assert_eq!(commands.len(), 31);
     compare("commands.hex", &commands);
 }
 

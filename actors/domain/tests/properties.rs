@@ -436,6 +436,7 @@ fn histories_reach_every_stage_and_most_refusals() {
         RefusalReason::LaneUnable,
         RefusalReason::LaneClosed,
         RefusalReason::UnknownChart,
+        RefusalReason::UnknownModel,
     ] {
         assert!(
             refusals.contains_key(&reason),

@@ -9,8 +9,9 @@ use portcullis_domain::id::{ClusterId, LaneId, NodeId};
 
 use super::bench::BenchCommand;
 use super::fault_spec::FaultSpec;
-use super::learning::{EvaluateCommand, RiskCommand, Sensors};
+use super::learning::{EvaluateCommand, Sensors};
 use super::policy::PolicyCommand;
+use super::risk::RiskCommand;
 use super::span::parse_span;
 
 const EXAMPLES: &str = "\
@@ -178,7 +179,7 @@ pub enum ClientCommand {
     /// Fusion policies: learn, show, compare, and put one into a running cluster.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Manifest risk models.
+    /// Manifest risk models: learn, look at, and bring one into a running cluster.
     #[command(subcommand)]
     Risk(RiskCommand),
     /// Announce containers, from a declaration or by hand.

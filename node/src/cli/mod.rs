@@ -26,6 +26,7 @@ mod output;
 mod policy;
 mod reasons;
 mod replay;
+mod risk;
 mod span;
 mod utc;
 mod words;
@@ -49,7 +50,7 @@ pub use failure::Exit;
 pub use fault_spec::{FaultKind, FaultSpec};
 pub use learning::{
     EvaluateCommand, EvaluateFusionArgs, EvaluateLanesArgs, EvaluateRadiationArgs, EvaluateRiskArgs, PolicyLearnArgs,
-    RiskCommand, Sensors,
+    RiskTrainArgs, Sensors,
 };
 
 use client::Cluster;
@@ -57,6 +58,7 @@ use failure::Failure;
 use output::{Output, remark};
 pub(crate) use output::{facts, table};
 pub use policy::PolicyCommand;
+pub use risk::RiskCommand;
 
 impl Cli {
     /// Reads the command line. Ends the process with help, version or a usage error where that is what it asks for.
@@ -126,7 +128,7 @@ async fn run(global: &Global, command: ClientCommand) -> Result<Exit, Failure> {
         ClientCommand::Evaluate(command) => return learning::evaluate(output, command),
         // Asks a cluster only for what is not in a file.
         ClientCommand::Policy(command) => return Box::pin(policy::run(global, output, command)).await,
-        ClientCommand::Risk(command) => return learning::risk(output, command),
+        ClientCommand::Risk(command) => return Box::pin(risk::run(global, output, command)).await,
         _ => {}
     }
     let cluster = &Cluster::new(global)?;

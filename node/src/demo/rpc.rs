@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_domain::id::Digest;
 use portcullis_domain::policy::Policy;
 use portcullis_proto::v1 as pb;
 use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
@@ -86,23 +87,42 @@ impl Nodes {
         all
     }
 
+    /// Brings a manifest risk model in, through whichever node does it.
+    pub(super) async fn add_model(&self, model: &'static [u8]) -> Result<(), Status> {
+        let request = pb::AddModelRequest {
+            context: Some(demo_asks(&format!("model-{}", Digest::of(model)))),
+            model: model.into(),
+        };
+        self.through_any(async |mut client| {
+            let request = within(request.clone(), CALL_WITHIN);
+            client.add_model(request).await.map(drop)
+        })
+        .await
+    }
+
     /// Makes a policy the active one, through whichever node does it.
     pub(super) async fn activate(&self, policy: &Policy, reason: &str) -> Result<(), Status> {
         let request = pb::ActivatePolicyRequest {
-            context: Some(pb::RequestContext {
-                source: "simulated-terminal".to_owned(),
-                request_id: "policy".to_owned(),
-                principal: "demo".to_owned(),
-            }),
+            context: Some(demo_asks("policy")),
             policy: Some(encode_policy(policy)),
             reason: reason.to_owned(),
         };
+        self.through_any(async |mut client| {
+            let request = within(request.clone(), CALL_WITHIN);
+            client.activate_policy(request).await.map(drop)
+        })
+        .await
+    }
+
+    async fn through_any(
+        &self,
+        ask: impl AsyncFn(PolicyServiceClient<Channel>) -> Result<(), Status>,
+    ) -> Result<(), Status> {
         let mut last = Status::unavailable("there are no nodes");
         for _ in 0..ACTIVATE_TRIES {
             for (_, channel) in &self.channels {
-                let mut client = PolicyServiceClient::new(channel.clone());
-                match client.activate_policy(within(request.clone(), CALL_WITHIN)).await {
-                    Ok(_) => return Ok(()),
+                match ask(PolicyServiceClient::new(channel.clone())).await {
+                    Ok(()) => return Ok(()),
                     Err(status) => last = status,
                 }
             }
@@ -120,6 +140,14 @@ impl Nodes {
             }
         }
         Err(last)
+    }
+}
+
+fn demo_asks(request_id: &str) -> pb::RequestContext {
+    pb::RequestContext {
+        source: "simulated-terminal".to_owned(),
+        request_id: request_id.to_owned(),
+        principal: "demo".to_owned(),
     }
 }
 

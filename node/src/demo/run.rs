@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use portcullis_config::{PortClock, all_detectors_policy};
+use portcullis_config::{PortClock, all_detectors_policy, shipped_models};
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::id::Timestamp;
 use portcullis_domain::policy::Tier;
@@ -242,6 +242,10 @@ impl<'a> Demo<'a> {
             return Ok(());
         }
         let policy = all_detectors_policy().context("the policy that ships for lanes with every detector")?;
+        for model in shipped_models() {
+            let refused = self.nodes.add_model(model).await;
+            refused.context("bringing in the model that weighs manifests")?;
+        }
         let refused = self.nodes.activate(&policy, "the lanes have every detector").await;
         refused.context("activating the policy for lanes with every detector")
     }

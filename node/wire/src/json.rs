@@ -61,6 +61,9 @@ pub fn event_json(event: &Event) -> Value {
         Event::PolicyAdded { policy } => {
             json!({ "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy) })
         }
+        Event::ModelAdded { model } => {
+            json!({ "model_sha256": model.digest().to_string(), "bytes": model.bytes().len() })
+        }
         Event::PolicyActivated { policy } => json!({ "policy_sha256": policy.to_string() }),
         Event::PolicyAdopted { policy, reason } => json!({
             "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy), "reason": reason,
@@ -366,6 +369,9 @@ pub fn policy_json(policy: &Policy) -> Value {
         "calibration": policy.calibration.iter().map(|point| json!({
             "score_milli_decibans": point.score, "ppm": point.ppm,
         })).collect::<Vec<_>>(),
+        "manifest_models": policy.manifest_models.iter().map(|one| {
+            (one.family.as_str().to_owned(), json!(one.model.to_string()))
+        }).collect::<Map<_, _>>(),
         "watch": policy.watch.as_ref().map(watch_json),
     })
 }

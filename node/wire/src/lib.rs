@@ -17,6 +17,7 @@ pub mod invalid;
 pub mod json;
 pub mod lane;
 pub mod link;
+pub mod model;
 pub mod policy;
 pub mod reading;
 pub mod status;

@@ -7,8 +7,8 @@ use portcullis_domain::id::Digest;
 use portcullis_domain::ledger::{Activation, Ledger};
 use portcullis_domain::manifest::TEXT_MAX;
 use portcullis_domain::policy::{
-    CalibrationPoint, Coefficient, FamilyRule, FindingRule, MaximumAge, NAME_MAX, POINTS_MAX, Policy, RULES_MAX,
-    Requirement, Scope, Stopping,
+    CalibrationPoint, Coefficient, FamilyRule, FindingRule, ManifestModel, MaximumAge, NAME_MAX, POINTS_MAX, Policy,
+    RULES_MAX, Requirement, Scope, Stopping,
 };
 use portcullis_proto::v1 as pb;
 
@@ -93,6 +93,12 @@ pub fn decode_policy(policy: pb::Policy) -> Result<Policy, InvalidField> {
                 ppm: point.ppm,
             })
         })?,
+        manifest_models: invalid::list("manifest_models", policy.manifest_models, families, |one| {
+            Ok(ManifestModel {
+                family: decode_family("family", one.family)?,
+                model: invalid::digest("model_sha256", &one.model_sha256)?,
+            })
+        })?,
         watch: policy.watch.map(decode_watch).transpose().within("watch")?,
     };
     Ok(policy.in_order())
@@ -155,6 +161,14 @@ pub fn encode_policy(policy: &Policy) -> pb::Policy {
         passes_max: policy.passes_max,
         calibration: policy.calibration.iter().map(point).collect(),
         watch: policy.watch.as_ref().map(encode_watch),
+        manifest_models: policy
+            .manifest_models
+            .iter()
+            .map(|one| pb::PolicyManifestModel {
+                family: encode_family(one.family).into(),
+                model_sha256: encode_digest(&one.model),
+            })
+            .collect(),
     }
 }
 
@@ -214,6 +228,10 @@ mod tests {
             scope: Scope::Commodity("3602".to_owned()),
             degraded_is_enough: false,
             otherwise: Tier::Exam,
+        });
+        policy.manifest_models.push(ManifestModel {
+            family: ThreatFamily::Narcotics,
+            model: Digest([5; 32]),
         });
         policy
     }

@@ -57,6 +57,7 @@ fn kind(reason: RefusalReason) -> Kind {
         R::UnknownPolicy => Kind::Absent("policy"),
         R::UnknownNode => Kind::Absent("node"),
         R::UnknownChart => Kind::Absent("chart"),
+        R::UnknownModel => Kind::Absent("model"),
         R::TooMany => Kind::Limit,
         R::NotFounded
         | R::AlreadyFounded

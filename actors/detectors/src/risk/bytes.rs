@@ -204,6 +204,7 @@ impl Canonical for RiskModel {
     fn put(&self, out: &mut Vec<u8>) {
         let ModelParts {
             name,
+            prior,
             categories,
             prices,
             features,
@@ -213,6 +214,7 @@ impl Canonical for RiskModel {
         MAGIC.put(out);
         ALGORITHM.put(out);
         name.put(out);
+        prior.put(out);
         put_list(categories, out, put_table);
         put_list(prices, out, put_prices);
         put_list(features, out, put_feature);
@@ -235,6 +237,7 @@ impl Canonical for RiskModel {
         }
         let parts = ModelParts {
             name: String::take(from)?,
+            prior: i32::take(from)?,
             categories: take_list(from, TABLES, "category tables", take_table)?,
             prices: take_list(from, TABLES, "price tables", take_prices)?,
             features: take_list(from, FEATURES, "features", take_feature)?,

@@ -52,8 +52,8 @@ impl Feature {
             .or_else(|| Some(prices.get(usize::from(self.price_table()?))?.fields.as_slice()));
         let of = join(fields.unwrap_or_default());
         match self {
-            Self::Odds(_) => format!("{of}: past fraud"),
-            Self::CriticalOdds(_) => format!("{of}: past critical fraud"),
+            Self::Odds(_) => format!("{of}: past finds"),
+            Self::CriticalOdds(_) => format!("{of}: past critical finds"),
             Self::Count(_) => format!("{of}: how often seen"),
             Self::Unseen(_) => format!("{of}: never seen"),
             Self::TaxRate => "tax rate".to_owned(),

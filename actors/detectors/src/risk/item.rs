@@ -113,6 +113,20 @@ fields! {
 const BETWEEN: char = '\u{1f}';
 
 impl DeclaredItem {
+    /// The same with only those fields that the decision log holds of a manifest in the clear: goods code, countries, mass
+    /// and price. A model that is to weigh manifests in a cluster is learned from these.
+    #[must_use]
+    pub fn as_in_manifest(&self) -> Self {
+        Self {
+            hs6: self.hs6.clone(),
+            departure: self.departure.clone(),
+            origin: self.origin.clone(),
+            net_mass_g: self.net_mass_g,
+            price: self.price,
+            ..Self::default()
+        }
+    }
+
     /// The text of one field.
     pub fn text(&self, field: Field) -> &str {
         match field {

@@ -51,6 +51,8 @@ pub struct ModelParts {
     pub prices: Vec<PriceTable>,
     /// What the trees ask about.
     pub features: Vec<Feature>,
+    /// Odds of fraud among everything that it was learned from, in milli-decibans: a score above it speaks for fraud.
+    pub prior: i32,
     /// The score before any tree, in milli-decibans of odds.
     pub bias: i32,
     /// The trees.
@@ -177,7 +179,7 @@ fn check(parts: &ModelParts) -> Result<(), String> {
             return Err(format!("feature {at} reads a table that is not there"));
         }
     }
-    let mut sum = i64::from(parts.bias).abs();
+    let mut sum = i64::from(parts.bias).abs() + i64::from(parts.prior).abs();
     for (at, tree) in parts.trees.iter().enumerate() {
         sum += tree.check(&parts.features).map_err(|why| format!("tree {at}: {why}"))?;
     }

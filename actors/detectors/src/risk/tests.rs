@@ -36,6 +36,7 @@ fn split(value: i32, feature: u16, threshold: i32, left: u16, right: u16) -> Nod
 fn parts() -> ModelParts {
     ModelParts {
         name: "by hand".to_owned(),
+        prior: -6_000,
         categories: vec![CategoryTable {
             fields: vec![Field::Origin],
             prior: -6_000,
@@ -92,7 +93,7 @@ fn a_value_that_was_never_seen_takes_the_prior_and_says_so() {
     let score = model.score(&item("XX", 2_000));
     assert_eq!(
         model.explain(&score, 2),
-        [("origin: never seen", 1_100), ("origin: past fraud", -700)]
+        [("origin: never seen", 1_100), ("origin: past finds", -700)]
     );
     assert_eq!(model.score(&item("BE", 2_000)).contributions, [-700, -200, 0]);
 }
@@ -252,6 +253,7 @@ fn any_model() -> impl Strategy<Value = RiskModel> {
         move |(rows, prices, otherwise, trees)| {
             RiskModel::new(ModelParts {
                 name: String::new(),
+                prior: -6_000,
                 categories: vec![table(rows)],
                 prices: vec![PriceTable {
                     fields: vec![Field::Chapter],

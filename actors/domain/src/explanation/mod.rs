@@ -1,6 +1,7 @@
 //! The explanation of a conclusion: the sum itself, what each source saw, what could not be seen, and what would have
 //! changed the tier.
 
+mod chances;
 mod words;
 
 use crate::drift::ChartKey;
@@ -50,7 +51,7 @@ pub struct Sum {
     pub terms: Vec<Term>,
     /// The sum, milli-decibans.
     pub score: i32,
-    /// What the policy's calibration makes of it, millionths.
+    /// Probability of this family by the policy's calibration, millionths; together they are that of any threat.
     pub probability_ppm: u32,
     /// Where Review begins.
     pub review: i32,
@@ -108,7 +109,7 @@ pub fn explain(policy: &Policy, inspection: &Inspection) -> Option<Explanation> 
                 prior: prior.of(family),
                 terms,
                 score,
-                probability_ppm: policy.probability_ppm(score),
+                probability_ppm: chances::of_family(policy, &verdict.scores, family),
                 review: rule.review,
                 exam: rule.exam,
             }
@@ -184,17 +185,23 @@ fn would_change(policy: &Policy, verdict: &Verdict, sums: &[Sum]) -> Vec<String>
                     "{} dB more for {} would mean a review ({} instead of {})",
                     decibans(distance),
                     words::threat(sum.family),
-                    words::chance(policy.probability_ppm(sum.review)),
+                    words::chance(chances::of_family(
+                        policy,
+                        &verdict.scores.with(sum.family, sum.review),
+                        sum.family
+                    )),
                     words::chance(sum.probability_ppm)
                 )
             })
             .collect();
     }
     let decisive = verdict.reasons.iter().filter(|reason| reason.tier() == tier);
-    decisive.map(|reason| would_take_away(policy, reason, sums)).collect()
+    decisive
+        .map(|reason| would_take_away(policy, verdict, reason, sums))
+        .collect()
 }
 
-fn would_take_away(policy: &Policy, reason: &Reason, sums: &[Sum]) -> String {
+fn would_take_away(policy: &Policy, verdict: &Verdict, reason: &Reason, sums: &[Sum]) -> String {
     match reason {
         Reason::Score {
             family,
@@ -214,7 +221,11 @@ fn would_take_away(policy: &Policy, reason: &Reason, sums: &[Sum]) -> String {
                 "{} dB less for {} would take this reason away: it begins at {}{without}",
                 decibans(over),
                 words::threat(*family),
-                words::chance(policy.probability_ppm(*threshold))
+                words::chance(chances::of_family(
+                    policy,
+                    &verdict.scores.with(*family, *threshold),
+                    *family
+                ))
             )
         }
         Reason::Missing { modality, .. } | Reason::NotSeen { modality, .. } | Reason::Stale { modality, .. } => {

@@ -26,6 +26,7 @@ impl Ledger {
                 ));
             }
             policy.check().map_err(super::policies::invalid)?;
+            self.check_models(policy)?;
             return Decision::event(Event::Founded {
                 cluster: *cluster,
                 policy: policy.clone(),

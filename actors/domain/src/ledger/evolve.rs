@@ -92,6 +92,9 @@ impl Ledger {
             Event::PolicyAdded { policy } => {
                 self.policies.insert(policy.digest(), Arc::new(policy));
             }
+            Event::ModelAdded { model } => {
+                self.models.insert(model.digest(), model);
+            }
             Event::PolicyActivated { policy } => self.activate(spot, policy, actor, String::new()),
             Event::PolicyAdopted { policy, reason } => {
                 let digest = policy.digest();

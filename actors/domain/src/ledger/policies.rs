@@ -1,4 +1,4 @@
-//! Policies: what is on the shelf, which one is active since when and through whom, and which one may become active.
+//! Policies and the models that they name: what is on the shelf, which one is active since when and through whom, and which one may become active.
 //!
 //! An inspection is judged by the policy that is active when its conclusion is applied. A conclusion that was proposed under
 //! another one is refused, and the engine judges again.
@@ -12,8 +12,9 @@ use crate::event::{Actor, Event};
 use crate::evidence::Modality;
 use crate::id::{Digest, EntryNo, TerminalId, Timestamp};
 use crate::manifest::TEXT_MAX;
+use crate::model::{MODELS_MAX, Model};
 use crate::outcome::{Answer, Refusal, RefusalReason};
-use crate::policy::{InvalidPolicy, Policy, Scope};
+use crate::policy::{InvalidPolicy, ManifestModel, Policy, Scope};
 
 /// When a policy became the active one for the last time, and through whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,33 @@ impl Ledger {
         self.activations.get(policy)
     }
 
+    pub(super) fn add_model(&self, model: Model) -> Result<Decision, Refusal> {
+        if self.models.contains_key(&model.digest()) {
+            return Decision::nothing_new(Answer::Done);
+        }
+        if self.models.len() >= MODELS_MAX {
+            return Err(Refusal::new(
+                RefusalReason::TooMany,
+                "model",
+                format!("the cluster keeps {MODELS_MAX} models already"),
+            ));
+        }
+        Decision::event(Event::ModelAdded { model })
+    }
+
+    /// A policy that names a model which nobody brought in could not be followed.
+    pub(super) fn check_models(&self, policy: &Policy) -> Result<(), Refusal> {
+        let unknown = |one: &&ManifestModel| !self.models.contains_key(&one.model);
+        match policy.manifest_models.iter().find(unknown) {
+            None => Ok(()),
+            Some(one) => Err(Refusal::new(
+                RefusalReason::UnknownModel,
+                format!("policy.manifest_models.{}", one.family),
+                format!("no model has the digest {}; add it first: `risk add`", one.model),
+            )),
+        }
+    }
+
     pub(super) fn add_policy(&self, policy: Policy) -> Result<Decision, Refusal> {
         policy.check().map_err(invalid)?;
         if self.policies.contains_key(&policy.digest()) {
@@ -56,6 +84,7 @@ impl Ledger {
             return Decision::nothing_new(Answer::Done);
         }
         self.check_lanes_can(policy)?;
+        self.check_models(policy)?;
         Decision::event(Event::PolicyActivated { policy: digest })
     }
 
@@ -72,6 +101,7 @@ impl Ledger {
             return Decision::nothing_new(Answer::Done);
         }
         self.check_lanes_can(&policy)?;
+        self.check_models(&policy)?;
         Decision::event(Event::PolicyAdopted { policy, reason })
     }
 

@@ -15,6 +15,7 @@ use crate::inspection::Inspection;
 use crate::lane::Lane;
 use crate::manifest::Party;
 use crate::merkle::Frontier;
+use crate::model::Model;
 use crate::placement::{ActorKey, NodeRecord, Placement};
 use crate::policy::Policy;
 use crate::roster::Enrolment;
@@ -41,6 +42,7 @@ pub struct Ledger {
     pub(super) fenced: u64,
     pub(super) policies: OrdMap<Digest, Arc<Policy>>,
     pub(super) policy: Option<Digest>,
+    pub(super) models: OrdMap<Digest, Model>,
     // Of each policy that was ever active, the last one.
     pub(super) activations: OrdMap<Digest, Activation>,
     // Open ones; closed ones are counted, and found in the decision log.
@@ -67,7 +69,7 @@ pub struct Ledger {
 }
 
 /// Format version of a snapshot.
-const SNAPSHOT_VERSION: u8 = 5;
+const SNAPSHOT_VERSION: u8 = 6;
 
 impl Canonical for Ledger {
     fn put(&self, out: &mut Vec<u8>) {
@@ -80,6 +82,7 @@ impl Canonical for Ledger {
         self.fenced.put(out);
         self.policies.put(out);
         self.policy.put(out);
+        self.models.put(out);
         self.activations.put(out);
         self.inspections.put(out);
         self.closed.put(out);
@@ -114,6 +117,7 @@ impl Canonical for Ledger {
             fenced: Canonical::take(from)?,
             policies: Canonical::take(from)?,
             policy: Canonical::take(from)?,
+            models: Canonical::take(from)?,
             activations: Canonical::take(from)?,
             inspections: Canonical::take(from)?,
             closed: Canonical::take(from)?,
@@ -212,6 +216,16 @@ impl Ledger {
     pub fn policy(&self) -> Option<(Digest, &Arc<Policy>)> {
         let digest = self.policy?;
         Some((digest, self.policies.get(&digest)?))
+    }
+
+    /// Every learned model that was ever added, by digest.
+    pub fn models(&self) -> impl Iterator<Item = (&Digest, &Model)> {
+        self.models.iter()
+    }
+
+    /// A learned model by digest.
+    pub fn model(&self, digest: &Digest) -> Option<&Model> {
+        self.models.get(digest)
     }
 
     /// The drift charts, and what is adrift.

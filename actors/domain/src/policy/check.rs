@@ -72,6 +72,7 @@ impl Policy {
             return bad("passes_max", "at least one pass is needed");
         }
         self.check_calibration()?;
+        self.check_manifest_models()?;
         self.watch.as_ref().map_or(Ok(()), Watch::check)
     }
 
@@ -164,6 +165,15 @@ impl Policy {
         }
     }
 
+    fn check_manifest_models(&self) -> Checked {
+        for family in ThreatFamily::ALL {
+            if self.manifest_models.iter().filter(|one| one.family == family).count() > 1 {
+                return bad(format!("manifest_models.{family}"), "named twice");
+            }
+        }
+        Ok(())
+    }
+
     fn check_calibration(&self) -> Checked {
         if self.calibration.len() > POINTS_MAX {
             return bad("calibration", format!("at most {POINTS_MAX} points are allowed"));
@@ -188,7 +198,8 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::CalibrationPoint;
+    use crate::id::Digest;
+    use crate::policy::{CalibrationPoint, ManifestModel};
 
     #[test]
     fn the_first_policy_is_consistent() {
@@ -203,7 +214,7 @@ mod tests {
             spoil(&mut policy);
             policy.check().map_err(|invalid| invalid.field)
         };
-        let cases: [(Spoil, &str); 20] = [
+        let cases: [(Spoil, &str); 21] = [
             (|p| p.name = " ".to_owned(), "name"),
             (|p| p.name = "n".repeat(129), "name"),
             (|p| p.name = "a\u{1b}[2J".to_owned(), "name"),
@@ -233,6 +244,13 @@ mod tests {
             (|p| p.stopping.release_margin = -1, "stopping.release_margin"),
             (|p| p.passes_max = 0, "passes_max"),
             (|p| p.calibration[3].score = -50_000, "calibration[3]"),
+            (
+                |p| {
+                    let (family, model) = (ThreatFamily::People, Digest([1; 32]));
+                    p.manifest_models = vec![ManifestModel { family, model }; 2];
+                },
+                "manifest_models.people",
+            ),
         ];
         for (spoil, expected) in cases {
             assert_eq!(field(spoil), Err(expected.to_owned()));

@@ -18,8 +18,9 @@ use portcullis_domain::inspection::{Inspection, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_domain::ledger::{Application, Ledger};
 use portcullis_domain::manifest::{Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
+use portcullis_domain::model::Model;
 use portcullis_domain::placement::{ActorKey, shard_of};
-use portcullis_domain::policy::{Policy, Share, ShareReference, Tier, Watch, WeightReference};
+use portcullis_domain::policy::{ManifestModel, Policy, Share, ShareReference, Tier, Watch, WeightReference};
 use proptest::prelude::*;
 
 /// One draw: what kind of step, and three numbers that say about what.
@@ -578,7 +579,19 @@ impl Driver {
             self.external(1, ExternalBody::ResetChart { chart, reason });
             return;
         }
-        let policy = policy(a % 3);
+        let mut policy = policy(a % 3);
+        if a % 7 == 3 {
+            // Sometimes one that is known, sometimes none.
+            let bytes = [a % 4; 9];
+            if a.is_multiple_of(2) {
+                let model = Model::new(bytes.as_slice()).expect("a model");
+                self.external(1, ExternalBody::AddModel(model));
+            }
+            policy.manifest_models.push(ManifestModel {
+                family: ThreatFamily::Undeclared,
+                model: Digest::of(&[a % 4; 9]),
+            });
+        }
         if a.is_multiple_of(2) {
             let reason = format!("because {a}");
             self.external(1, ExternalBody::AdoptPolicy { policy, reason });

@@ -11,6 +11,7 @@ use portcullis_domain::lane::Lane;
 use portcullis_domain::ledger::{Activation, DeviceMark, Ledger};
 use portcullis_domain::manifest::Party;
 use portcullis_domain::merkle::Frontier;
+use portcullis_domain::model::Model;
 use portcullis_domain::outcome::Outcome;
 use portcullis_domain::placement::{ActorKey, NodeRecord, Placement};
 use portcullis_domain::policy::Policy;
@@ -29,6 +30,7 @@ pub(crate) struct Substance {
     log: Frontier,
     policies: OrdMap<Digest, Policy>,
     policy: Option<Digest>,
+    models: OrdMap<Digest, Model>,
     activations: OrdMap<Digest, Activation>,
     inspections: OrdMap<InspectionNo, Inspection>,
     closed: u64,
@@ -79,6 +81,7 @@ impl Parts {
         let fenced = take(from)?;
         let policies = take(from)?;
         let policy = take(from)?;
+        let models = take(from)?;
         let activations = take(from)?;
         let inspections = take(from)?;
         let closed = take(from)?;
@@ -101,6 +104,7 @@ impl Parts {
                 log,
                 policies,
                 policy,
+                models,
                 activations,
                 inspections,
                 closed,

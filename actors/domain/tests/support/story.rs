@@ -23,10 +23,12 @@ use portcullis_domain::inspection::{Inspection, Ruling, Stage};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, Lane, LaneSpec};
 use portcullis_domain::ledger::{Application, Ledger, LogEntry};
 use portcullis_domain::manifest::{Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
+use portcullis_domain::model::Model;
 use portcullis_domain::outcome::{Answer, Outcome};
 use portcullis_domain::placement::{ActorKey, FUSION_SHARDS, shard_of};
 use portcullis_domain::policy::{
-    ALGORITHM, Coefficient, FamilyRule, FindingRule, MaximumAge, Policy, Requirement, Scope, Stopping, Tier,
+    ALGORITHM, Coefficient, FamilyRule, FindingRule, ManifestModel, MaximumAge, Policy, Requirement, Scope, Stopping,
+    Tier,
 };
 
 type Failure = String;
@@ -207,6 +209,7 @@ fn rules() -> Policy {
         passes_max: 8,
         calibration: Vec::new(),
         watch: None,
+        manifest_models: Vec::new(),
     }
 }
 
@@ -297,6 +300,12 @@ impl Story {
                 words.expect("version")?;
                 let version = words.parse("version")?;
                 self.cluster(ClusterCommand::ActivateVersion { version })
+            }
+            "add" if words.plain.front().is_some_and(|word| word == "model") => {
+                words.expect("model")?;
+                let name = words.next("a name")?;
+                let model = Model::new(name.as_bytes()).map_err(|error| error.to_string())?;
+                self.external(words, "customs", ExternalBody::AddModel(model))
             }
             "activate" | "add" | "adopt" => self.change_policy(&verb, words),
             "define" => self.define(words),
@@ -782,6 +791,16 @@ impl Story {
         if let Some(algorithm) = words.option("algorithm") {
             policy.algorithm = parse(&algorithm, "version")?;
         }
+        if let Some(named) = words.option("model") {
+            let (family, model) = named.split_once(':').ok_or("model wants family:name")?;
+            policy.manifest_models.push(ManifestModel {
+                family: ThreatFamily::ALL
+                    .into_iter()
+                    .find(|one| one.as_str() == family)
+                    .ok_or("no such family")?,
+                model: Digest::of(model.as_bytes()),
+            });
+        }
         if let Some(score) = words.option("review_undeclared") {
             let score: i32 = parse(&score, "score")?;
             for rule in &mut policy.families {
@@ -1178,6 +1197,7 @@ impl Story {
             }
             Event::LaneOpened { lane } | Event::LaneClosed { lane } => format!(": {lane}"),
             Event::PolicyAdded { policy } => format!(": {}", policy.name),
+            Event::ModelAdded { model } => format!(": {} bytes", model.bytes().len()),
             Event::PolicyActivated { policy } => format!(": {}", self.policy_name(policy)),
             Event::PolicyAdopted { policy, reason } => format!(": {}, because {reason:?}", policy.name),
             Event::Announced {

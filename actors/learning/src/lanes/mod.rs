@@ -5,15 +5,19 @@
 //! models of goods, concealment and detectors, so errors of interpreters and of their dependence count as they are. What
 //! the simulator leaves out is left out here too.
 
+mod declarations;
 mod pass;
 
 use std::thread;
 
+use portcullis_detectors::manifest::ManifestModels;
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::id::InvalidId;
 use portcullis_simulator::{Outfit, PortOptions, PortPlan, ReadingSource, Visit};
 
 use crate::policy::Labelled;
+
+pub use declarations::declarations;
 
 /// The terminal of the port.
 const TERMINAL: &str = "T1";
@@ -23,7 +27,7 @@ const OVER_SAMPLED: [u32; 6] = [70, 40, 40, 60, 60, 70];
 const BATCH: usize = 4;
 
 /// Containers of the simulated port whose content is known, threats over-sampled and weighted back to how common they are
-/// there ([`PortOptions::new`]); each takes a tenth of a second and more of the processor. `progress` is told how many are
+/// there ([`PortOptions::new`]); each takes a tenth of a second and more of the processor. `models` weigh the manifests. `progress` is told how many are
 /// done, of how many.
 ///
 /// # Errors
@@ -32,6 +36,7 @@ pub fn containers(
     outfit: Outfit,
     containers: u32,
     seed: u64,
+    models: &ManifestModels,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Vec<Labelled>, InvalidId> {
     let natural = PortOptions::for_terminal(TERMINAL)?;
@@ -43,7 +48,7 @@ pub fn containers(
     let source = ReadingSource::new(seed, outfit);
     let label = |visit: &Visit| Labelled {
         manifest: visit.announcement.manifest.clone(),
-        evidence: pass::evidence(&source, outfit, visit),
+        evidence: pass::evidence(&source, outfit, visit, models),
         content: content(visit),
         weight: visit.importance(&drawn, &natural),
         at: pass::ends_at(visit),
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_detector_gives_evidence_of_every_container_and_weights_make_up_for_over_sampling() {
-        let drawn = containers(Outfit::Full, 6, 3, &|_, _| ()).unwrap();
+        let drawn = containers(Outfit::Full, 6, 3, &ManifestModels::none(), &|_, _| ()).unwrap();
         for one in &drawn {
             let seen: Vec<Modality> = one.evidence.iter().map(|evidence| evidence.modality).collect();
             assert_eq!(seen, Modality::ALL, "{:?}", one.manifest.goods);
@@ -92,11 +97,11 @@ mod tests {
             }
         }
         // The same again, whatever thread made it.
-        let again = containers(Outfit::Full, 6, 3, &|_, _| ()).unwrap();
+        let again = containers(Outfit::Full, 6, 3, &ManifestModels::none(), &|_, _| ()).unwrap();
         for (one, other) in drawn.iter().zip(&again) {
             assert_eq!(one.evidence, other.evidence);
         }
-        let many = containers(Outfit::Basic, 3_000, 5, &|_, _| ()).unwrap();
+        let many = containers(Outfit::Basic, 3_000, 5, &ManifestModels::none(), &|_, _| ()).unwrap();
         let weight = |threats: bool| -> f64 {
             let of = many.iter().filter(|one| one.content.is_some() == threats);
             of.map(|one| one.weight).sum()

@@ -1,6 +1,7 @@
 //! One pass of a container before every detector of a lane.
 
-use portcullis_detectors::{Declared, Interpreter, Trajectory, manifest};
+use portcullis_detectors::manifest::{self, ManifestModels};
+use portcullis_detectors::{Declared, Interpreter, Trajectory};
 use portcullis_domain::evidence::{Ability, Evidence, Modality, ReadingRange};
 use portcullis_domain::id::{DeviceId, Digest, SampleNo, Timestamp};
 use portcullis_simulator::{Outfit, ReadingSource, Visit};
@@ -12,15 +13,20 @@ pub(super) fn ends_at(visit: &Visit) -> Timestamp {
 }
 
 /// What the manifest and every device of the lane say.
-pub(super) fn evidence(source: &ReadingSource, outfit: Outfit, visit: &Visit) -> Vec<Evidence> {
+pub(super) fn evidence(
+    source: &ReadingSource,
+    outfit: Outfit,
+    visit: &Visit,
+    models: &ManifestModels,
+) -> Vec<Evidence> {
     let declared = Declared {
         manifest: &visit.announcement.manifest,
         equipment: &visit.equipment,
     };
     let mut papers = Trajectory::default();
-    let interpretation = manifest::interpret(declared.manifest, declared.equipment);
+    let interpretation = manifest::interpret(declared.manifest, declared.equipment, models);
     papers.learn(SampleNo(0), interpretation, Ability::Clear);
-    let papers = evidence_of(&papers, Modality::Manifest, manifest::VERSION, visit);
+    let papers = evidence_of(&papers, Modality::Manifest, models.version(), visit);
     let devices = outfit.modalities().iter();
     let devices = devices.filter_map(|modality| device(source, *modality, visit, declared));
     papers.into_iter().chain(devices).collect()

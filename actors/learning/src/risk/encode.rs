@@ -16,6 +16,8 @@ const PRICES_LEAST: usize = 5;
 /// How values become numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Encoding {
+    /// Odds of fraud among all records, milli-decibans.
+    pub(super) prior: i32,
     pub(super) categories: Vec<CategoryTable>,
     pub(super) prices: Vec<PriceTable>,
     pub(super) features: Vec<Feature>,
@@ -98,6 +100,7 @@ impl Encoding {
         let (prior, critical_prior) = all.odds(shares, weight);
 
         let mut encoding = Self {
+            prior,
             categories: Vec::new(),
             prices: Vec::new(),
             features: vec![Feature::TaxRate, Feature::Price, Feature::Mass, Feature::UnitPrice],
@@ -126,6 +129,10 @@ impl Encoding {
             );
         }
         for fields in keys() {
+            if !fields.iter().all(|field| varies(records, *field)) {
+                // The same everywhere, it tells nothing: alone its odds would tell of the folds, and with others theirs again.
+                continue;
+            }
             let at = encoding.categories.len() as u16;
             let column = Column::new(records, &fields, &fold_of, folds);
             let table = CategoryTable {
@@ -164,6 +171,13 @@ impl Encoding {
         }
         matrix
     }
+}
+
+/// Whether not all records have the same value.
+fn varies(records: &[Record], field: Field) -> bool {
+    let mut values = records.iter().map(|record| record.item.text(field));
+    let first = values.next();
+    values.any(|value| Some(value) != first)
 }
 
 /// The keys of all rows in one table.

@@ -314,6 +314,7 @@ fn to_model(
     }
     RiskModel::new(ModelParts {
         name,
+        prior: encoding.prior,
         categories: encoding.categories,
         prices: encoding.prices,
         features: encoding.features,

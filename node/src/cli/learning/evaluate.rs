@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::figures::{Bar, figure, percent, plain};
 use super::policy::{lane_containers, learned, named, read, shipped, unreadable, world};
-use super::risk::records;
+use super::risk::{models_of, records};
 use super::{EvaluateFusionArgs, EvaluateLanesArgs, EvaluateRadiationArgs, EvaluateRiskArgs};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, facts, section, table};
@@ -50,7 +50,8 @@ pub(super) fn lanes(output: &mut Output, args: &EvaluateLanesArgs) -> Result<Exi
         Some(file) => read(file)?,
         None => shipped(args.sensors)?,
     };
-    let containers = lane_containers(args.sensors.outfit(), args.containers, args.seed)?;
+    let models = models_of(&policy, &args.models)?;
+    let containers = lane_containers(args.sensors.outfit(), args.containers, args.seed, &models)?;
     let report = json(&portcullis_learning::evaluate::lanes(&policy, &containers, None))?;
     output.document(|| report.clone(), |width| lanes_text(&report, width))?;
     Ok(Exit::Ok)

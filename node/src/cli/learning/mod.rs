@@ -8,12 +8,15 @@ mod risk;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use portcullis_domain::evidence::ThreatFamily;
 use portcullis_simulator::Outfit;
 
 use super::failure::{Exit, Failure};
 use super::output::Output;
 
 pub(super) use policy::{learn, read as read_policy};
+pub use risk::RiskTrainArgs;
+pub(super) use risk::{read as read_model, train as train_risk};
 
 /// `portcullis evaluate`.
 #[derive(Debug, Clone, Subcommand)]
@@ -57,6 +60,9 @@ pub struct EvaluateLanesArgs {
     /// The policy, TOML; by default the one that ships for lanes with every detector.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// A manifest risk model that the policy names, unless it ships; repeat it for several.
+    #[arg(long = "model", value_name = "FILE")]
+    pub models: Vec<PathBuf>,
     /// Which detectors the lanes have.
     #[arg(long, value_enum, default_value_t)]
     pub sensors: Sensors,
@@ -132,6 +138,9 @@ pub struct PolicyLearnArgs {
     /// required sensors are kept too. By default the first policy.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
+    /// A manifest risk model for a family before simulated lanes, in place of rules; repeat it for several.
+    #[arg(long = "model", value_name = "FAMILY=FILE", requires = "lanes", value_parser = risk::family_and_file)]
+    pub models: Vec<(ThreatFamily, PathBuf)>,
     /// How many containers are drawn; by default 200,000 of a world, and 4,000 before lanes.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub containers: Option<u64>,
@@ -153,34 +162,11 @@ pub struct PolicyLearnArgs {
     pub seed: u64,
 }
 
-/// `portcullis risk`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum RiskCommand {
-    /// Fit a manifest risk model to declarations with outcomes.
-    Train {
-        /// The declarations, CSV in time order.
-        #[arg(long, value_name = "CSV")]
-        train: PathBuf,
-        /// Where the model goes.
-        #[arg(long, value_name = "FILE")]
-        to: PathBuf,
-        /// What random choices are drawn from.
-        #[arg(long, default_value_t = 7)]
-        seed: u64,
-    },
-}
-
 pub(super) fn evaluate(output: &mut Output, command: &EvaluateCommand) -> Result<Exit, Failure> {
     match command {
         EvaluateCommand::Fusion(args) => evaluate::fusion(output, args),
         EvaluateCommand::Lanes(args) => evaluate::lanes(output, args),
         EvaluateCommand::Risk(args) => evaluate::risk(output, args),
         EvaluateCommand::Radiation(args) => evaluate::radiation(output, args),
-    }
-}
-
-pub(super) fn risk(output: &mut Output, command: &RiskCommand) -> Result<Exit, Failure> {
-    match command {
-        RiskCommand::Train { train, to, seed } => risk::train(output, train, to, *seed),
     }
 }

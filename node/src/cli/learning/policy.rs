@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use portcullis_config::{all_detectors_policy, policy_from_toml, policy_to_toml};
+use portcullis_detectors::manifest::ManifestModels;
 use portcullis_domain::policy::Policy;
 use portcullis_learning::policy::outcomes::{Outcomes, OutcomesError, OutcomesSummary};
 use portcullis_learning::policy::{Labelled, LearnOptions, Learned, learn_in};
@@ -11,6 +12,7 @@ use portcullis_simulator::Outfit;
 use serde_json::json;
 
 use super::figures::{Bar, figure, percent};
+use super::risk::models_for;
 use super::{PolicyLearnArgs, Sensors};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, facts, section};
@@ -59,9 +61,14 @@ pub(super) fn learned(world: &World, containers: u64, options: &LearnOptions) ->
 }
 
 /// Labelled containers of simulated lanes.
-pub(super) fn lane_containers(outfit: Outfit, count: u32, seed: u64) -> Result<Vec<Labelled>, Failure> {
+pub(super) fn lane_containers(
+    outfit: Outfit,
+    count: u32,
+    seed: u64,
+    models: &ManifestModels,
+) -> Result<Vec<Labelled>, Failure> {
     let bar = Bar::new("scanning");
-    portcullis_learning::lanes::containers(outfit, count, seed, &|done, of| bar.at(done, of))
+    portcullis_learning::lanes::containers(outfit, count, seed, models, &|done, of| bar.at(done, of))
         .map_err(|error| Failure::new(Exit::Error, error.to_string()))
 }
 
@@ -107,12 +114,16 @@ fn learn_lanes(args: &PolicyLearnArgs, base: Option<Policy>, options: LearnOptio
         )
         .field("--containers")
     })?;
+    let (models, manifest_models) = models_for(&args.models)?;
     let options = LearnOptions {
         name: args.name.clone().unwrap_or_else(|| "simulated lanes".to_owned()),
-        base: base.unwrap_or_else(|| options.base.clone()),
+        base: Policy {
+            manifest_models,
+            ..base.unwrap_or_else(|| options.base.clone())
+        },
         ..options
     };
-    let samples = lane_containers(Outfit::Full, count, args.seed)?;
+    let samples = lane_containers(Outfit::Full, count, args.seed, &models)?;
     let bar = Bar::new("learning");
     let learned = portcullis_learning::policy::learn(&samples, &options, &|done, of| bar.at(done, of))
         .map_err(|error| Failure::new(Exit::Error, error.to_string()))?;

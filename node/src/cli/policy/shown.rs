@@ -74,6 +74,11 @@ pub(in crate::cli) fn text_of(policy: &Policy, digest: &str, known: &[(&str, Str
         .iter()
         .map(|one| format!("{} of {:?}, else {}", one.modality, one.scope, one.otherwise))
         .collect();
+    let models: Vec<String> = policy
+        .manifest_models
+        .iter()
+        .map(|one| format!("{} by {}", one.family, one.model))
+        .collect();
     let stopping = &policy.stopping;
     let head = [
         ("name", policy.name.clone()),
@@ -95,6 +100,7 @@ pub(in crate::cli) fn text_of(policy: &Policy, digest: &str, known: &[(&str, Str
         section("Families, dB of posterior odds", &families),
         section("How much of a source's weight counts", &counts),
         section("Required", &required.join("\n").to_lowercase()),
+        section("Manifests weighed by learned models", &models.join("\n")),
         section("Watched for drift", &watched(policy, width)),
     ]
     .concat()

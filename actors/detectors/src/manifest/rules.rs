@@ -4,9 +4,6 @@
 //! they are there so that an odd declaration is looked at sooner, and cannot condemn a container (see [`CAP`]). No rule
 //! uses a country, a name or a person. Legal goods that resemble a threat (arms, explosives, radioactive material) weigh
 //! for their family because they must be told apart from it by a sensor, not because declaring them is suspicious.
-//!
-//! The learned risk model comes in place of this file: it has the same signature, its own `VERSION`, and its parameters
-//! as data by digest. Conclusions made with these rules keep their version and can still be derived from the log.
 
 use portcullis_domain::equipment::EquipmentId;
 use portcullis_domain::evidence::{Ability, ThreatFamily, Weights};
@@ -14,9 +11,6 @@ use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::manifest::{GoodsItem, Manifest};
 
 use crate::interpretation::Interpretation;
-
-/// Name and version of this interpreter.
-pub const VERSION: &str = "manifest-rules/1";
 
 /// All rules together never weigh more than this for or against a family, milli-decibans.
 pub const CAP: i32 = 6_000;
@@ -74,8 +68,8 @@ const VAGUE: [&str; 8] = [
     "samples",
 ];
 
-/// Weighs what is declared about a container.
-pub fn interpret(manifest: &Manifest, equipment: &EquipmentId) -> Interpretation {
+/// Weighs what is declared about a container by rules.
+pub(super) fn weigh(manifest: &Manifest, equipment: &EquipmentId) -> Interpretation {
     let mut weights = Weights::ZERO;
     for rule in applied(manifest, equipment) {
         let sum = weights.of(rule.family).saturating_add(rule.weight).clamp(-CAP, CAP);
@@ -271,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_complete_declaration_speaks_a_little_for_the_declarant() {
-        let result = interpret(&cocoa(), &number());
+        let result = weigh(&cocoa(), &number());
         assert_eq!(result.weights, Weights::ZERO.with(ThreatFamily::Undeclared, -1_000));
         assert_eq!((result.ability, result.findings.len()), (Ability::Clear, 0));
     }
@@ -285,13 +279,13 @@ mod tests {
         ] {
             let mut manifest = cocoa();
             manifest.goods[0].commodity_code = code.to_owned();
-            assert!(interpret(&manifest, &number()).weights.of(family) >= 1_000, "{code}");
+            assert!(weigh(&manifest, &number()).weights.of(family) >= 1_000, "{code}");
         }
     }
 
     #[test]
     fn a_manifest_that_says_nothing_was_not_really_seen() {
-        let result = interpret(&Manifest::default(), &number());
+        let result = weigh(&Manifest::default(), &number());
         assert_eq!(result.ability, Ability::Degraded);
         assert_eq!(result.weights.of(ThreatFamily::Undeclared), 2_500);
         assert_eq!(result.findings[0].code, FindingCode::ElementMissing);
@@ -303,7 +297,7 @@ mod tests {
             empty: true,
             ..Manifest::default()
         };
-        let result = interpret(&manifest, &number());
+        let result = weigh(&manifest, &number());
         assert_eq!((result.weights, result.findings.len()), (Weights::ZERO, 0));
     }
 
@@ -319,7 +313,7 @@ mod tests {
             ..GoodsItem::default()
         };
         let odd = EquipmentId::new("DM1234").unwrap();
-        let result = interpret(&manifest, &odd);
+        let result = weigh(&manifest, &odd);
         assert_eq!(result.weights.of(ThreatFamily::Undeclared), CAP);
         assert!(applied(&manifest, &odd).len() >= 5);
     }
