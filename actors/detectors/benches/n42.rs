@@ -16,6 +16,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use noise::Noise;
 use portcullis_detectors::n42::{Spectra, read_with};
+use portcullis_domain::reading::RadiationSample;
 
 const SAMPLES: usize = 24;
 const DETECTORS: usize = 8;
@@ -51,6 +52,19 @@ fn reading(criterion: &mut Criterion) {
                 bench.iter(|| read_with(black_box(bytes), spectra).unwrap());
             });
         }
+        // As an interpreter uses a record: the channels of one sample after the other.
+        group.bench_with_input(
+            BenchmarkId::new("keep, then unpack each sample", &name),
+            &bytes,
+            |bench, bytes| {
+                bench.iter(|| {
+                    let record = read_with(black_box(bytes), Spectra::Keep).unwrap();
+                    for sample in record.samples {
+                        black_box(RadiationSample::from(sample));
+                    }
+                });
+            },
+        );
         group.bench_with_input(BenchmarkId::new("anchor: memchr", &name), &bytes, |bench, bytes| {
             bench.iter(|| memchr::memchr_iter(b'\n', black_box(bytes)).count());
         });

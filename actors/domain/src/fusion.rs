@@ -17,7 +17,7 @@ use crate::evidence::{Ability, Evidence, Modality, ThreatFamily, Weights};
 use crate::finding::FindingCode;
 use crate::id::{SampleNo, Timestamp};
 use crate::manifest::Manifest;
-use crate::policy::{Policy, Requirement, Scope, Tier};
+use crate::policy::{Policy, Requirement, Scope, Stopping, Tier};
 use sweep::Sweep;
 
 /// How far a device's clock may be ahead of log time, milliseconds of the port's clock.
@@ -193,6 +193,7 @@ pub fn judge(policy: &Policy, case: &Case<'_>) -> Verdict {
 /// `through`.
 pub fn first_stop(policy: &Policy, case: &Case<'_>, through: SampleNo) -> Option<SampleNo> {
     let least = SampleNo(policy.stopping.least_samples);
+    let limits = Limits::of(policy);
     let mut sweep = Sweep::new(policy, case.evidence);
     let mut next = Some(least);
     if least == SampleNo(0) {
@@ -202,7 +203,7 @@ pub fn first_stop(policy: &Policy, case: &Case<'_>, through: SampleNo) -> Option
     }
     while let Some(sample) = next.filter(|sample| *sample <= through) {
         sweep.go_to(sample);
-        if enough(policy, case, &sweep) {
+        if enough(policy, case, &limits, &sweep) {
             return Some(sample);
         }
         next = sweep.next_sample();
@@ -219,18 +220,54 @@ fn last_sample(evidence: &[&Evidence]) -> SampleNo {
         .unwrap_or(SampleNo(0))
 }
 
-fn enough(policy: &Policy, case: &Case<'_>, sweep: &Sweep<'_>) -> bool {
-    let scores = sweep.scores();
-    let exam = policy
-        .families
-        .iter()
-        .any(|rule| i64::from(scores.of(rule.family)) >= i64::from(rule.exam) + i64::from(policy.stopping.exam_margin));
+/// The scores at which a pass may end, each family's by its position: worked out once for all samples.
+struct Limits {
+    /// At this score or above the container is examined, whatever else comes.
+    exam: [i64; 6],
+    /// All scores have to be at these or below, so that what is still to come hardly changes anything.
+    release: [i64; 6],
+}
+
+impl Limits {
+    fn of(policy: &Policy) -> Self {
+        let mut limits = Self {
+            exam: [i64::MAX; 6],
+            release: [i64::MAX; 6],
+        };
+        let Stopping {
+            exam_margin,
+            release_margin,
+            ..
+        } = policy.stopping;
+        for rule in &policy.families {
+            let exam = &mut limits.exam[rule.family.index()];
+            *exam = (i64::from(rule.exam) + i64::from(exam_margin)).min(*exam);
+            let release = &mut limits.release[rule.family.index()];
+            *release = (i64::from(rule.review) - i64::from(release_margin)).min(*release);
+        }
+        limits
+    }
+
+    /// Whether any score is at its exam limit, and whether all are at their release limits or below.
+    fn reached(&self, scores: Weights) -> (bool, bool) {
+        let limits = self.exam.iter().zip(self.release);
+        // Without branches: which family is the first to say no cannot be foretold.
+        scores
+            .0
+            .iter()
+            .zip(limits)
+            .fold((false, true), |(exam, below), (score, limit)| {
+                let score = i64::from(*score);
+                (exam | (score >= *limit.0), below & (score <= limit.1))
+            })
+    }
+}
+
+fn enough(policy: &Policy, case: &Case<'_>, limits: &Limits, sweep: &Sweep<'_>) -> bool {
+    let (exam, far_below) = limits.reached(sweep.scores());
     if exam {
         return true;
     }
-    let far_below = policy.families.iter().all(|rule| {
-        i64::from(scores.of(rule.family)) <= i64::from(rule.review) - i64::from(policy.stopping.release_margin)
-    });
     // Age is judged at the end; here it is enough that every required source has seen.
     far_below
         && required_of(policy, case.manifest).all(|requirement| {
@@ -282,18 +319,32 @@ pub fn contributions(policy: &Policy, evidence: &[&Evidence], sample: SampleNo) 
         .collect()
 }
 
-/// What a source of these weights adds to each score, if so many share its modality.
+/// What a source of these weights adds to each score, if so many share its modality: floor(permille x weight / (1000 x
+/// sharing)).
 fn summands(permille: i32, weights: Weights, sharing: usize) -> Weights {
     const WHOLE: i64 = 1000;
+    /// Up to these a product is at most [`SHIFT`], and 32 bits are enough.
+    const PERMILLE_NARROW: u32 = 2000;
+    const WEIGHT_NARROW: u32 = 500_000;
+    /// A multiple of the divisor that makes every product positive, because a division that cuts is then one that floors.
+    const SHIFT: i32 = 1_000_000_000;
+    let narrow = weights
+        .0
+        .iter()
+        .fold(permille.unsigned_abs() <= PERMILLE_NARROW, |narrow, weight| {
+            narrow & (weight.unsigned_abs() <= WEIGHT_NARROW)
+        });
+    // Hardly any modality is shared, and valid weights are below the limit; a divisor that the compiler knows needs no
+    // division, and six narrow families are weighed side by side.
+    if narrow && sharing <= 1 {
+        return Weights(weights.0.map(|weight| {
+            let shifted = (permille * weight + SHIFT).unsigned_abs();
+            (shifted / 1000).cast_signed() - SHIFT / 1000
+        }));
+    }
     let divisor = WHOLE * i64::try_from(sharing.max(1)).unwrap_or(1);
     Weights(weights.0.map(|weight| {
-        let product = i64::from(permille) * i64::from(weight);
-        // Hardly any modality is shared, and a divisor that the compiler knows needs no division.
-        let scaled = if divisor == WHOLE {
-            product.div_euclid(WHOLE)
-        } else {
-            product.div_euclid(divisor)
-        };
+        let scaled = (i64::from(permille) * i64::from(weight)).div_euclid(divisor);
         i32::try_from(scaled).unwrap_or(if scaled < 0 { i32::MIN / 64 } else { i32::MAX / 64 })
     }))
 }

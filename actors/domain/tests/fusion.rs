@@ -241,6 +241,16 @@ fn inspection(manifest: Manifest, evidence: Vec<Evidence>, policy: &Policy, verd
     }
 }
 
+/// Mostly what evidence and policies may say, else far beyond it: nothing that valid entries hold, but nothing that may change
+/// the sums either.
+fn beyond_32_bits() -> impl Strategy<Value = i32> {
+    prop_oneof![
+        4 => -WEIGHT_LIMIT..=WEIGHT_LIMIT,
+        1 => any::<i32>(),
+        1 => select(vec![i32::MIN, i32::MIN + 1, i32::MAX - 1, i32::MAX]),
+    ]
+}
+
 /// The stopping rule asked at every sample by itself, from the summands that a person sees.
 fn first_stop_by_itself(
     policy: &Policy,
@@ -260,7 +270,7 @@ fn first_stop_by_itself(
         let mut scores = priors(policy);
         for contribution in contributions(policy, evidence, at) {
             for (score, adds) in scores.0.iter_mut().zip(contribution.adds.0) {
-                *score += adds;
+                *score = score.saturating_add(adds);
             }
         }
         let rules = || policy.families.iter();
@@ -271,8 +281,9 @@ fn first_stop_by_itself(
                 step.ability == Ability::Clear || (step.ability == Ability::Degraded && requirement.degraded_is_enough)
             })
         };
-        rules().any(|rule| scores.of(rule.family) >= rule.exam + stopping.exam_margin)
-            || (rules().all(|rule| scores.of(rule.family) <= rule.review - stopping.release_margin)
+        let score = |rule: &FamilyRule| i64::from(scores.of(rule.family));
+        rules().any(|rule| score(rule) >= i64::from(rule.exam) + i64::from(stopping.exam_margin))
+            || (rules().all(|rule| score(rule) <= i64::from(rule.review) - i64::from(stopping.release_margin))
                 && required_of(policy, manifest).all(seen))
     };
     (stopping.least_samples.max(1)..=through)
@@ -297,6 +308,27 @@ proptest! {
     fn going_through_a_pass_stops_where_asking_at_every_sample_does(
         policy in policies(), manifest in manifests(), evidence in evidence_sets(), through in 0..20_u32,
     ) {
+        let evidence: Vec<&Evidence> = evidence.iter().collect();
+        let case = Case { manifest: &manifest, evidence: &evidence, passes: 1, now: NOW, adrift: &[] };
+        let stop = first_stop(&policy, &case, SampleNo(through));
+        prop_assert_eq!(stop, first_stop_by_itself(&policy, &manifest, &evidence, through));
+    }
+
+    #[test]
+    fn sums_that_leave_32_bits_saturate_in_the_order_of_the_evidence(
+        mut policy in policies(), manifest in manifests(), mut evidence in evidence_sets(), through in 0..20_u32,
+        beyond in prop::collection::vec(prop::array::uniform6(beyond_32_bits()), 24), permille in beyond_32_bits(),
+        exams in prop::collection::vec(beyond_32_bits(), 6), reviews in prop::collection::vec(beyond_32_bits(), 6),
+    ) {
+        for (rule, (exam, review)) in policy.families.iter_mut().zip(exams.into_iter().zip(reviews)) {
+            (rule.exam, rule.review) = (exam, review);
+        }
+        if let Some(coefficient) = policy.coefficients.first_mut() {
+            coefficient.permille = permille;
+        }
+        for (step, weights) in evidence.iter_mut().flat_map(|one| &mut one.steps).zip(beyond) {
+            step.weights = Weights(weights);
+        }
         let evidence: Vec<&Evidence> = evidence.iter().collect();
         let case = Case { manifest: &manifest, evidence: &evidence, passes: 1, now: NOW, adrift: &[] };
         let stop = first_stop(&policy, &case, SampleNo(through));

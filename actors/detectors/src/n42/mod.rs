@@ -7,6 +7,7 @@ mod elements;
 mod form_2006;
 mod form_2012;
 mod notes;
+mod packed;
 mod samples;
 mod values;
 
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 use crate::xml::{Element, Limits, Place, Source, XmlError};
 use notes::Notes;
+pub use packed::{PackedCounts, PackedSpectrum};
 use samples::Samples;
 
 /// The most channels of one spectrum. Germanium portals have 16,384.
@@ -39,7 +41,7 @@ pub enum Form {
 /// Whether spectra are kept, or only their sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spectra {
-    /// Each channel: 4 bytes a channel, 70 MB for a germanium portal's pass.
+    /// Each channel that is not in a run of zeros: about the size of the document.
     Keep,
     /// Channels are checked and summed, and not kept. Reads and refuses exactly the same documents.
     SumOnly,
@@ -142,9 +144,8 @@ pub struct DetectorSample {
     pub live_time_us: Option<u64>,
     /// All counts; fractional ones are summed first and then rounded.
     pub counts: u64,
-    /// The counts by channel, runs of zeros expanded and fractions rounded, if it measured a spectrum and spectra are
-    /// kept. The calibration is empty if the document gives none.
-    pub spectrum: Option<Spectrum>,
+    /// The counts by channel, fractions rounded, if it measured a spectrum and spectra are kept.
+    pub spectrum: Option<PackedSpectrum>,
 }
 
 /// Why a document is not radiation data that can be used.
@@ -282,7 +283,8 @@ impl Sample {
 }
 
 /// The sample as a portal would have sent it. Without a live time the real time stands in; without both it is zero, and
-/// an interpreter will not use the counts. Detectors that count something else are left out.
+/// an interpreter will not use the counts. Detectors that count something else are left out. Runs of zeros become channels, 4
+/// bytes each.
 impl From<Sample> for RadiationSample {
     fn from(sample: Sample) -> Self {
         let longest = sample.detectors.iter().filter_map(|share| share.real_time_us).max();
@@ -299,7 +301,7 @@ impl From<Sample> for RadiationSample {
                 kind,
                 live_time_us: live.unwrap_or(0),
                 counts: share.counts,
-                spectrum: share.spectrum,
+                spectrum: share.spectrum.map(Spectrum::from),
             })
         });
         let detectors: Vec<DetectorCounts> = detectors.collect();

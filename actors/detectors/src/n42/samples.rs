@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_domain::finding::FindingCode;
 
 use super::notes::Notes;
+use super::packed::{PackedCounts, PackedSpectrum};
 use super::values::{self, BadCounts};
 use super::{
     CHANNELS_MAX, DETECTORS_MAX, DetectorInfo, DetectorKind, DetectorSample, N42Error, RECORD_CHANNELS_MAX,
-    SAMPLES_MAX, Sample, SampleClass, Spectra, Spectrum, place,
+    SAMPLES_MAX, Sample, SampleClass, Spectra, place,
 };
 use crate::xml::Element;
 
@@ -43,6 +44,8 @@ pub(super) struct Samples {
     heard: BTreeSet<String>,
     channels_left: usize,
     channels_of: BTreeMap<String, usize>,
+    /// The counts of the spectrum that was read last; kept for its room.
+    words: Vec<u32>,
 }
 
 impl Samples {
@@ -57,6 +60,7 @@ impl Samples {
             heard: BTreeSet::new(),
             channels_left: RECORD_CHANNELS_MAX,
             channels_of: BTreeMap::new(),
+            words: Vec::new(),
         }
     }
 
@@ -103,12 +107,12 @@ impl Samples {
         calibration_kev: Vec<f64>,
         detector: &str,
         notes: &mut Notes,
-    ) -> Result<(u64, Option<Spectrum>), N42Error> {
+    ) -> Result<(u64, Option<PackedSpectrum>), N42Error> {
         let keep = self.spectra == Spectra::Keep;
         let limit = CHANNELS_MAX.min(self.channels_left);
-        // Most detectors send the same number of channels each time.
-        let room = keep.then(|| self.channels_of.get(detector).copied().unwrap_or(0));
-        let read = values::channels(&data.text, counted_zeros, room, limit).map_err(|bad| {
+        self.words.clear();
+        let words = keep.then_some(&mut self.words);
+        let read = values::channels(&data.text, counted_zeros, words, limit).map_err(|bad| {
             let place = place(data, "Spectrum");
             match bad {
                 BadCounts::Value(why) => N42Error::Value {
@@ -140,9 +144,9 @@ impl Samples {
                 format!("detector {detector:?} has {before} channels and then {}", read.len)
             });
         }
-        let spectrum = keep.then_some(Spectrum {
+        let spectrum = keep.then(|| PackedSpectrum {
             calibration_kev,
-            counts: read.counts,
+            counts: PackedCounts::new(&self.words, counted_zeros, read.len),
         });
         Ok((read.total, spectrum))
     }

@@ -1,8 +1,8 @@
 //! The count rate without a source, and how well it is known.
 
-use portcullis_domain::reading::{RadiationKind, RadiationSample};
+use portcullis_domain::reading::RadiationSample;
 
-use super::Counted;
+use super::{Counted, SampleCounts};
 
 /// A background may be off by this share, even if measured with many counts: weather, season, what stands nearby.
 const SYSTEMATIC: f64 = 0.02;
@@ -45,26 +45,33 @@ pub struct Background {
 impl Background {
     /// The background that these samples of an empty portal show; none if they show no usable rate.
     pub fn measured<'s>(samples: impl IntoIterator<Item = &'s RadiationSample>) -> Option<Self> {
-        Self::of(samples, SYSTEMATIC, Origin::Measured)
+        Self::of(samples.into_iter().map(SampleCounts::of), SYSTEMATIC, Origin::Measured)
     }
 
     /// The background at the quieter end of a pass; none before a pass has a few samples with counts.
     pub fn from_quiet_ends(samples: &[RadiationSample]) -> Option<Self> {
+        let counted: Vec<SampleCounts> = samples.iter().map(SampleCounts::of).collect();
+        Self::from_quiet_counts(&counted)
+    }
+
+    /// The same from what was counted.
+    pub(super) fn from_quiet_counts(samples: &[SampleCounts]) -> Option<Self> {
         let count = END_SAMPLES.min(samples.len() / 2);
         if count == 0 {
             return None;
         }
-        let first = Self::of(samples.iter().take(count), SYSTEMATIC_PASS, Origin::Pass)?;
-        let last = Self::of(samples.iter().rev().take(count), SYSTEMATIC_PASS, Origin::Pass)?;
+        let of = |end: &mut dyn Iterator<Item = &SampleCounts>| Self::of(end.copied(), SYSTEMATIC_PASS, Origin::Pass);
+        let first = of(&mut samples.iter().take(count))?;
+        let last = of(&mut samples.iter().rev().take(count))?;
         let rate = |background: &Self| background.gamma.or(background.neutron).map_or(0.0, |rate| rate.cps);
         Some(if rate(&last) < rate(&first) { last } else { first })
     }
 
-    fn of<'s>(samples: impl IntoIterator<Item = &'s RadiationSample>, systematic: f64, origin: Origin) -> Option<Self> {
+    fn of(samples: impl IntoIterator<Item = SampleCounts>, systematic: f64, origin: Origin) -> Option<Self> {
         let (mut gamma, mut neutron) = (Vec::new(), Vec::new());
         for sample in samples {
-            gamma.extend(Counted::of(sample, RadiationKind::Gamma));
-            neutron.extend(Counted::of(sample, RadiationKind::Neutron));
+            gamma.extend(sample.gamma);
+            neutron.extend(sample.neutron);
         }
         // No gamma counts at all is a dead detector and not a quiet place; neutrons may well be none for seconds.
         let gamma = rate(&gamma, systematic, 0.0).filter(|rate| rate.cps > 0.0);

@@ -30,7 +30,7 @@ pub mod spectral;
 
 use portcullis_domain::evidence::{Ability, ThreatFamily, Weights};
 use portcullis_domain::finding::{Finding, FindingCode};
-use portcullis_domain::reading::{DetectorCounts, RadiationKind, RadiationSample};
+use portcullis_domain::reading::{RadiationKind, RadiationSample};
 
 pub use background::{Background, Origin, Rate};
 pub use portal::PortalInterpreter;
@@ -65,6 +65,13 @@ struct Counted {
     detectors: u16,
 }
 
+/// What both kinds of detectors counted in one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SampleCounts {
+    gamma: Option<Counted>,
+    neutron: Option<Counted>,
+}
+
 /// What is known after a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -80,7 +87,7 @@ pub struct Progress {
 pub struct RadiationInterpreter {
     planned: usize,
     /// The samples, as long as a background has to be looked for in them.
-    unmeasured: Option<Vec<RadiationSample>>,
+    unmeasured: Option<Vec<SampleCounts>>,
     background: Option<Background>,
     view: View,
     /// The vehicle is through.
@@ -119,6 +126,15 @@ impl Counted {
     }
 }
 
+impl SampleCounts {
+    fn of(sample: &RadiationSample) -> Self {
+        Self {
+            gamma: Counted::of(sample, RadiationKind::Gamma),
+            neutron: Counted::of(sample, RadiationKind::Neutron),
+        }
+    }
+}
+
 impl RadiationInterpreter {
     /// Starts a pass. Without a background it is looked for in the quiet ends of the pass, which costs certainty and is
     /// a finding. `planned` is how many samples the pass is expected to have; more may come.
@@ -140,20 +156,25 @@ impl RadiationInterpreter {
 
     /// Takes the next sample and says what everything so far weighs.
     pub fn push(&mut self, sample: &RadiationSample) -> Progress {
-        match &mut self.unmeasured {
-            Some(samples) if samples.len() < SEARCH_SAMPLES => {
-                samples.push(RadiationSample {
-                    real_time_us: sample.real_time_us,
-                    detectors: sample.detectors.iter().map(without_spectrum).collect(),
-                });
-                self.background = Background::from_quiet_ends(samples);
-                self.view = View::new(self.background.as_ref(), self.planned);
-                for sample in samples {
-                    self.view.push(sample, self.background.as_ref());
+        let counted = SampleCounts::of(sample);
+        if let Some(samples) = self
+            .unmeasured
+            .as_mut()
+            .filter(|samples| samples.len() < SEARCH_SAMPLES)
+        {
+            samples.push(counted);
+            let background = Background::from_quiet_counts(samples);
+            // As long as the beginning is the quieter end, what was made of the samples so far holds.
+            if background != self.background {
+                self.view = View::new(background.as_ref(), self.planned);
+                let (_, before) = samples.split_last().unwrap_or((&counted, &[]));
+                for sample in before {
+                    self.view.push(sample, background.as_ref());
                 }
+                self.background = background;
             }
-            _ => self.view.push(sample, self.background.as_ref()),
         }
+        self.view.push(&counted, self.background.as_ref());
         self.progress()
     }
 
@@ -279,10 +300,9 @@ impl View {
         }
     }
 
-    fn push(&mut self, sample: &RadiationSample, background: Option<&Background>) {
+    fn push(&mut self, sample: &SampleCounts, background: Option<&Background>) {
         self.samples += 1;
-        let gamma = Counted::of(sample, RadiationKind::Gamma);
-        let neutron = Counted::of(sample, RadiationKind::Neutron);
+        let SampleCounts { gamma, neutron } = *sample;
         self.gamma_seen |= gamma.is_some();
         self.neutron_seen |= neutron.is_some();
         let rates = (
@@ -300,15 +320,6 @@ impl View {
                 scan.push(&counted);
             }
         }
-    }
-}
-
-/// Spectra are large and not needed here.
-fn without_spectrum(counts: &DetectorCounts) -> DetectorCounts {
-    DetectorCounts {
-        name: counts.name.clone(),
-        spectrum: None,
-        ..*counts
     }
 }
 

@@ -14,10 +14,10 @@ const MULTIPLIERS: usize = 8;
 /// What may add to a background and how probable that is under either hypothesis.
 #[derive(Debug, Clone)]
 pub(super) struct Hypotheses {
-    /// Multipliers of the expected background, with the log of their prior: shadowing, weather, overdispersion.
-    background: [(f64, f64); MULTIPLIERS],
-    /// Source strengths relative to the background.
-    strengths: Vec<f64>,
+    /// Levels without a source.
+    without: [Level; MULTIPLIERS],
+    /// Levels for each source strength.
+    with: Vec<[Level; MULTIPLIERS]>,
     /// Log prior of each strength if nuclear material is there and is seen.
     threat: Vec<f64>,
     /// Log prior of each strength if something harmless radiates or not, over the same strengths.
@@ -28,7 +28,39 @@ pub(super) struct Hypotheses {
     clean: f64,
 }
 
+/// One level of counts, as a multiple of the expected background.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    level: f64,
+    /// Natural log of the level: the same in every window, so it is worked out once.
+    log: f64,
+    /// Log of the prior of the background's multiplier in it.
+    prior: f64,
+}
+
 impl Hypotheses {
+    /// What may be there: multipliers of the expected background with the log of their prior (shadowing, weather,
+    /// overdispersion), and source strengths relative to the background.
+    fn levels(
+        background: [(f64, f64); MULTIPLIERS],
+        strengths: &[f64],
+    ) -> ([Level; MULTIPLIERS], Vec<[Level; MULTIPLIERS]>) {
+        let of_strength = |strength: f64| {
+            background.map(|(multiplier, prior)| {
+                let level = multiplier + strength;
+                Level {
+                    level,
+                    log: level.ln(),
+                    prior,
+                }
+            })
+        };
+        (
+            of_strength(0.0),
+            strengths.iter().map(|strength| of_strength(*strength)).collect(),
+        )
+    }
+
     /// Gamma. About 4 to 5 % of boxes alarm a portal, nearly all by natural radioactivity; 1 % for every other harmless
     /// source is deliberately generous. Half of all nuclear material is taken to be shielded beyond detection.
     pub(super) fn gamma() -> Self {
@@ -43,23 +75,25 @@ impl Hypotheses {
         let harmless = strengths
             .iter()
             .map(|strength| (NATURAL * natural(*strength) / natural_sum + OTHER * even).ln());
+        // Falls in steps of 5 % to 30 % below, and 5 % above for rain and drift.
+        let background = normalised([
+            (1.05, 0.05),
+            (1.0, 0.30),
+            (0.95, 0.20),
+            (0.90, 0.15),
+            (0.85, 0.12),
+            (0.80, 0.09),
+            (0.75, 0.06),
+            (0.70, 0.03),
+        ]);
+        let (without, with) = Self::levels(background, &strengths);
         Self {
-            // Falls in steps of 5 % to 30 % below, and 5 % above for rain and drift.
-            background: normalised([
-                (1.05, 0.05),
-                (1.0, 0.30),
-                (0.95, 0.20),
-                (0.90, 0.15),
-                (0.85, 0.12),
-                (0.80, 0.09),
-                (0.75, 0.06),
-                (0.70, 0.03),
-            ]),
+            without,
+            with,
             harmless: harmless.collect(),
             threat: vec![((1.0 - HIDDEN) * even).ln(); strengths.len()],
             hidden: f64::ln(HIDDEN),
             clean: (1.0 - NATURAL - OTHER).ln(),
-            strengths,
         }
     }
 
@@ -74,22 +108,24 @@ impl Hypotheses {
             .map(|excess| excess / floor)
             .collect();
         let even = 1.0 / strengths.len() as f64;
+        let background = normalised([
+            (0.5, 0.03),
+            (0.7, 0.10),
+            (0.85, 0.20),
+            (1.0, 0.34),
+            (1.2, 0.18),
+            (1.5, 0.09),
+            (2.0, 0.045),
+            (3.0, 0.015),
+        ]);
+        let (without, with) = Self::levels(background, &strengths);
         Self {
-            background: normalised([
-                (0.5, 0.03),
-                (0.7, 0.10),
-                (0.85, 0.20),
-                (1.0, 0.34),
-                (1.2, 0.18),
-                (1.5, 0.09),
-                (2.0, 0.045),
-                (3.0, 0.015),
-            ]),
+            without,
+            with,
             harmless: vec![(OTHER * even).ln(); strengths.len()],
             threat: vec![((1.0 - HIDDEN) * even).ln(); strengths.len()],
             hidden: f64::ln(HIDDEN),
             clean: (1.0 - OTHER).ln(),
-            strengths,
         }
     }
 }
@@ -117,7 +153,7 @@ impl Scan {
     pub(super) fn new(hypotheses: Hypotheses, rate: Rate, planned: usize) -> Self {
         /// Steps of the background multipliers are 5 % apart; half of that must not look like a source.
         const GRID: f64 = 0.02;
-        let none = vec![f64::NEG_INFINITY; hypotheses.strengths.len()];
+        let none = vec![f64::NEG_INFINITY; hypotheses.with.len()];
         Self {
             hypotheses,
             rate,
@@ -169,25 +205,20 @@ impl Scan {
         // A quasi-Poisson likelihood: the counts are worth no more than the systematic variance lets them be, so that
         // ten minutes of counting do not turn a two percent drift into certainty.
         let worth = 1.0 / (1.0 + self.systematic * counts.max(expected));
-        let mut terms = [0.0; MULTIPLIERS];
-        let mut likelihood = |strength: f64| {
-            for (term, (multiplier, prior)) in terms.iter_mut().zip(&self.hypotheses.background) {
-                let level = multiplier + strength;
-                *term = prior + worth * (counts * level.ln() - expected * level);
-            }
-            log_sum(&terms)
+        let likelihood = |levels: &[Level; MULTIPLIERS]| {
+            log_sum(&levels.map(|Level { level, log, prior }| prior + worth * (counts * log - expected * level)))
         };
-        let without = likelihood(0.0);
+        let without = likelihood(&self.hypotheses.without);
         self.windows[index] += 1;
-        for (sum, strength) in self.sums[index].iter_mut().zip(&self.hypotheses.strengths) {
-            *sum = log_sum(&[*sum, likelihood(*strength) - without]);
+        for (sum, levels) in self.sums[index].iter_mut().zip(&self.hypotheses.with) {
+            *sum = log_sum(&[*sum, likelihood(levels) - without]);
         }
     }
 
     /// For each strength: log of the likelihood ratio, averaged over widths and windows, those to come counted as 1.
     fn averages(&self) -> impl Iterator<Item = f64> + '_ {
         let samples = self.planned.max(self.samples);
-        (0..self.hypotheses.strengths.len()).map(move |strength| {
+        (0..self.hypotheses.with.len()).map(move |strength| {
             let mut terms = [f64::NEG_INFINITY; WIDTHS.len()];
             let mut widths = 0_u32;
             for (index, width) in WIDTHS.into_iter().enumerate() {

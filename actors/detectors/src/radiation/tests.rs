@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use portcullis_domain::reading::DetectorCounts;
+
 use super::*;
 use crate::n42::{self, SampleClass, Spectra};
 use crate::test_data;
@@ -200,6 +202,55 @@ fn without_a_background_the_quiet_ends_of_the_pass_are_used_and_said() {
     assert!(codes(&interpreter).contains(&FindingCode::BackgroundFromPass));
     let (weight, _) = interpret(None, &pass(6, 60, 0.2, 0.0, 0.0));
     assert!(weight < 1_000, "{weight}");
+}
+
+/// What a pass comes to if everything is made anew from its samples so far and their background.
+fn from_scratch(samples: &[RadiationSample]) -> RadiationInterpreter {
+    let mut interpreter = RadiationInterpreter::new(Background::from_quiet_ends(samples), PLANNED_SAMPLES);
+    if interpreter.background.is_none() {
+        // Nothing is looked for in samples that have no background yet.
+        interpreter.unmeasured = None;
+    }
+    samples.iter().for_each(|sample| _ = interpreter.push(sample));
+    interpreter
+}
+
+#[test]
+fn without_a_background_each_sample_gives_the_evidence_of_the_pass_made_anew() {
+    let mut rising = pass(11, 70, 0.2, 5_000.0, 20.0);
+    rising.sort_by_key(|sample| sample.detectors[0].counts);
+    let mut falling = rising.clone();
+    falling.reverse();
+    let mut gaps = pass(12, 40, 0.1, 500.0, 0.0);
+    for (index, sample) in gaps.iter_mut().enumerate() {
+        match index % 7 {
+            0 => sample.detectors.clear(),
+            3 => sample.detectors[0].live_time_us = 0,
+            5 => sample.detectors.truncate(1),
+            _ => {}
+        }
+    }
+    let shadow = pass(13, 70, 0.3, 0.0, 0.0);
+    let long = pass(14, SEARCH_SAMPLES + 8, 0.1, 300.0, 3.0);
+    let mut kept = 0;
+    for samples in [rising, falling, gaps, shadow, long] {
+        let mut interpreter = RadiationInterpreter::new(None, PLANNED_SAMPLES);
+        let mut before = None;
+        for (index, sample) in samples.iter().enumerate() {
+            interpreter.push(sample);
+            kept += usize::from(interpreter.background.is_some() && interpreter.background == before);
+            before = interpreter.background;
+            // Long passes stop looking for a background, and then are compared at their end alone.
+            let so_far = &samples[..=index.min(SEARCH_SAMPLES - 1)];
+            if index < SEARCH_SAMPLES && (index < 80 || index % 40 == 0) {
+                let anew = from_scratch(so_far);
+                assert_eq!(interpreter.progress(), anew.progress(), "sample {index}");
+                assert_eq!(interpreter.findings(), anew.findings(), "sample {index}");
+                assert_eq!(interpreter.background, anew.background, "sample {index}");
+            }
+        }
+    }
+    assert!(kept > 50, "the background held at {kept} samples: nothing was kept");
 }
 
 #[test]

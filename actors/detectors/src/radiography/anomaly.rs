@@ -3,17 +3,26 @@
 //! # How
 //! 1. What is around a cell is the median of its row within 1.2 m to each side: it follows floor, roof and layers, and keeps
 //!    the edges of stacks (J. W. Tukey, Exploratory Data Analysis, 1977, on medians and their polish).
-//! 2. From what is left, the median of each column is taken off: gaps between pallets, and a beam that was not steady.
+//! 2. From what is left, what is odd about single columns is taken off: gaps between pallets, and a beam that was not steady.
+//!    That is the median of each column, less the median of those within 0.15 m to each side: something wider fills more
+//!    than half of that window and stays, also if it fills most of its column.
 //! 3. The rest is averaged over 3 x 3 cells. Its local noise is the median absolute deviation within 1.8 m, times 1.4826 as
 //!    for a normal distribution. So what repeats, such as cartons, counts as noise, and a single block does not.
 //!    Where layers meet, the step between them counts as noise too.
 //! 4. Cells beyond [`THRESHOLD`] times the noise that touch by their sides and have one sign are one anomaly.
+//! 5. Cells that are as thick as a body are put together to silhouettes (`body`), whether they are denser or lighter than what
+//!    is around: a body in goods is lighter than they are, its head above them heavier than air.
 
+use std::collections::BTreeSet;
+
+use super::body::{AREAL, Silhouette};
 use super::grid::Grid;
-use super::load::Load;
+use super::load::{GOODS_MIN, Load};
 
 /// Half a window of the row median, millimetres.
 const WINDOW_MM: f64 = 1_200.0;
+/// Half a window of the medians of columns, millimetres: gaps between pallets are 40 mm wide, whatever is looked for at least 250.
+const NARROW_MM: f64 = 150.0;
 /// Side of a block that has one noise, millimetres; the blocks around it count too.
 const BLOCK_MM: f64 = 600.0;
 /// In units of the local noise: four keep single cells of honest noise to 1 in 16,000, and a lone cell is too small to count.
@@ -44,6 +53,12 @@ pub(super) struct Anomaly {
     pub(super) excess_kg: f64,
     /// Areal mass of what is around it without the walls, as cellulose, g/cm².
     pub(super) around: f64,
+    /// Median areal mass in it without the walls, as cellulose, g/cm²: all that a ray meets there.
+    pub(super) inside: f64,
+    /// Median areal mass of the goods above and below it, in its own columns, g/cm²; none if it is most of what stands there.
+    pub(super) stack: Option<f64>,
+    /// Mean of the local noise where it is, g/cm².
+    pub(super) noise: f64,
 }
 
 impl Anomaly {
@@ -115,13 +130,22 @@ fn median(scratch: &mut Vec<f32>) -> Option<f32> {
     Some(*scratch.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
-/// Everything that stands out, the largest first.
-pub(super) fn find(grid: &Grid, load: &Load) -> Vec<Anomaly> {
+/// What stands out in a load.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Outliers {
+    /// The largest first.
+    pub(super) anomalies: Vec<Anomaly>,
+    /// What could be people, the largest first.
+    pub(super) silhouettes: Vec<Silhouette>,
+}
+
+/// Everything that stands out.
+pub(super) fn find(grid: &Grid, load: &Load) -> Outliers {
     let (cell_width, cell_height) = grid.cell_mm();
     let margin = (MARGIN_MM / cell_width).ceil() as usize;
     let (from, to) = (load.columns.0 + margin, load.columns.1.saturating_sub(margin));
     if from >= to {
-        return Vec::new();
+        return Outliers::default();
     }
     let (_, rows) = grid.size();
     // Beside what the beam did not get through, a cell is partly dark, and so is what it would be compared with.
@@ -144,7 +168,7 @@ pub(super) fn find(grid: &Grid, load: &Load) -> Vec<Anomaly> {
         values,
     };
     let around = row_medians(&field, (WINDOW_MM / cell_width) as usize);
-    let rest = without_column_medians(&Field {
+    let beside = Field {
         values: field
             .values
             .iter()
@@ -152,50 +176,109 @@ pub(super) fn find(grid: &Grid, load: &Load) -> Vec<Anomaly> {
             .map(|(value, around)| value - around)
             .collect(),
         ..field
-    })
-    .smoothed();
+    };
+    let rest = without_odd_columns(&beside, (NARROW_MM / cell_width) as usize).smoothed();
     let noise = Noise::of(&rest, cell_width, cell_height);
-    let sign = rest.map(|column, row, value| {
+    let noise = rest.map(|column, row, _| {
         let noise = noise
             .at(column, row)
             .max(NOISE_MIN)
             .max(NOISE_SHARE_MIN * f64::from(around.at(column, row)))
             .max(STEP_SHARE * step(&around, column, row));
-        if f64::from(value.abs()) > THRESHOLD * noise {
+        noise as f32
+    });
+    let sign = rest.map(|column, row, value| {
+        if f64::from(value.abs()) > THRESHOLD * f64::from(noise.at(column, row)) {
             value.signum()
         } else {
             0.0
         }
     });
+    // First column and row of a component, and how many of each it spans.
+    let bounds = |component: &[usize]| {
+        let columns = component.iter().map(|at| at / rows);
+        let lines = component.iter().map(|at| at % rows);
+        let (left, right) = (columns.clone().min()?, columns.max()?);
+        let (top, bottom) = (lines.clone().min()?, lines.max()?);
+        Some([from + left, top, right + 1 - left, bottom + 1 - top])
+    };
+    let bounds_mm = |[left, top, columns, lines]: [usize; 4]| {
+        [
+            left as f64 * cell_width,
+            top as f64 * cell_height,
+            columns as f64 * cell_width,
+            lines as f64 * cell_height,
+        ]
+    };
+    let cell = cell_width * cell_height / 100.0;
     let mut anomalies: Vec<Anomaly> = components(&sign)
         .into_iter()
         .filter_map(|component| {
-            let cell = cell_width * cell_height / 100.0;
             let area_cm2 = component.len() as f64 * cell;
             if area_cm2 < AREA_MIN_CM2 {
                 return None;
             }
             let sum = |of: &Field| -> f64 { component.iter().map(|at| f64::from(of.values[*at])).sum() };
-            let columns = component.iter().map(|at| at / rows);
-            let lines = component.iter().map(|at| at % rows);
-            let (left, right) = (columns.clone().min()?, columns.max()?);
-            let (top, bottom) = (lines.clone().min()?, lines.max()?);
             Some(Anomaly {
-                bounds_mm: [
-                    (from + left) as f64 * cell_width,
-                    top as f64 * cell_height,
-                    (right + 1 - left) as f64 * cell_width,
-                    (bottom + 1 - top) as f64 * cell_height,
-                ],
+                bounds_mm: bounds_mm(bounds(&component)?),
                 area_cm2,
                 excess_kg: sum(&rest) * cell / 1_000.0,
                 around: sum(&around) / component.len() as f64 - load.walls,
+                inside: inside(&field, &component) - load.walls,
+                stack: stack(&field, &component, load.walls),
+                noise: sum(&noise) / component.len() as f64,
             })
         })
         .collect();
     anomalies.sort_by(|a, b| b.excess_kg.abs().total_cmp(&a.excess_kg.abs()));
     anomalies.truncate(KEPT);
-    anomalies
+    // As thick as a body, and so are most of the cells around: what is thinner than two cells is an edge of something else.
+    let fits = field
+        .map(|_, _, value| f32::from(u8::from(AREAL.contains(&(f64::from(value) - load.walls)))))
+        .smoothed()
+        .map(|_, _, share| f32::from(u8::from(share > 0.6)));
+    let mut silhouettes: Vec<Silhouette> = components(&fits)
+        .into_iter()
+        .filter_map(|component| {
+            let bounds = bounds(&component)?;
+            let outlying = component.iter().filter(|at| sign.values[**at] != 0.0).count();
+            Some(Silhouette {
+                outlying: outlying as f64 / component.len() as f64,
+                bounds_mm: bounds_mm(bounds),
+                area_cm2: component.len() as f64 * cell,
+                areal: inside(&field, &component) - load.walls,
+                stack: stack(&field, &component, load.walls),
+            })
+        })
+        .filter(Silhouette::could_be_body)
+        .collect();
+    silhouettes.sort_by(|a, b| b.mass_kg().total_cmp(&a.mass_kg()));
+    silhouettes.truncate(KEPT);
+    Outliers { anomalies, silhouettes }
+}
+
+/// Median of a field over a component.
+fn inside(field: &Field, component: &[usize]) -> f64 {
+    let mut values = component.iter().map(|at| field.values[*at]).collect();
+    f64::from(median(&mut values).unwrap_or(0.0))
+}
+
+/// Median areal mass of goods in the columns of a component and not in it; none if there are fewer such cells than half of
+/// its own.
+fn stack(field: &Field, component: &[usize], walls: f64) -> Option<f64> {
+    let own: BTreeSet<usize> = component.iter().copied().collect();
+    let columns: BTreeSet<usize> = component.iter().map(|at| at / field.rows).collect();
+    let mut goods: Vec<f32> = columns
+        .into_iter()
+        .flat_map(|column| column * field.rows..(column + 1) * field.rows)
+        .filter(|at| !own.contains(at))
+        .map(|at| field.values[at] - walls as f32)
+        .filter(|goods| f64::from(*goods) > GOODS_MIN)
+        .collect();
+    if goods.len() * 2 < component.len() {
+        return None;
+    }
+    median(&mut goods).map(f64::from)
 }
 
 /// The largest difference between the rows up to two cells above and below.
@@ -225,7 +308,7 @@ fn row_medians(field: &Field, half: usize) -> Field {
     Field { values, ..*field }
 }
 
-fn without_column_medians(field: &Field) -> Field {
+fn without_odd_columns(field: &Field, half: usize) -> Field {
     let mut scratch = Vec::with_capacity(field.rows);
     let medians: Vec<f32> = (0..field.columns)
         .map(|column| {
@@ -234,7 +317,14 @@ fn without_column_medians(field: &Field) -> Field {
             median(&mut scratch).unwrap_or(f32::NAN)
         })
         .collect();
-    field.map(|column, _, value| value - medians[column])
+    let odd: Vec<f32> = (0..field.columns)
+        .map(|column| {
+            scratch.clear();
+            scratch.extend(&medians[column.saturating_sub(half)..(column + half + 1).min(field.columns)]);
+            medians[column] - median(&mut scratch).unwrap_or(0.0)
+        })
+        .collect();
+    field.map(|column, _, value| value - odd[column])
 }
 
 /// Local noise, one value for each block.

@@ -24,7 +24,7 @@ const END_MM: f64 = 120.0;
 /// The most that can stand in the way: a container full of steel, g/cm².
 const SOLID: f64 = 235.0 * 7.86;
 /// Below this there are no goods, g/cm².
-const GOODS_MIN: f64 = 5.0;
+pub(super) const GOODS_MIN: f64 = 5.0;
 /// Goods thinner than this say nothing about what they are made of, g/cm².
 const MATERIAL_MIN: f64 = 20.0;
 

@@ -4,8 +4,9 @@
 //! - **Mass.** Transmission becomes areal mass (`beam`), the walls of the container are taken off (`load`), and what is left
 //!   is compared with the declared mass: a weight for undeclared goods.
 //! - **Anomalies.** What differs from its surroundings (`anomaly`) beyond what the declared goods explain (`goods`) weighs for
-//!   narcotics and explosives (an image cannot tell one organic block from another), weapons if it is dense, and people if
-//!   it is the size of a body with nothing around it.
+//!   narcotics and explosives (an image cannot tell one organic block from another), weapons if it is denser than the goods
+//!   of its stack.
+//! - **Silhouettes** of the size and thickness of a body (`body`) weigh for people, in free space and among goods.
 //! - **Recognition** of a third party (`report`). It looks at the same image and shares its errors, so the greater of both
 //!   weights counts and not their sum.
 //!
@@ -20,6 +21,7 @@
 
 mod anomaly;
 mod beam;
+mod body;
 mod goods;
 mod grid;
 mod load;
@@ -33,13 +35,14 @@ use portcullis_domain::reading::{ImageStrip, ThreatReport};
 
 use crate::interpretation::{Interpretation, WEIGHT_CAP, milli_decibans};
 use anomaly::Anomaly;
+use body::Silhouette;
 use goods::{Declared, Order};
 use grid::{Grid, Taken};
 use load::Load;
 use report::Opinion;
 
 /// Name and version of this interpreter.
-pub const VERSION: &str = "radiography-areal/1";
+pub const VERSION: &str = "radiography-areal/2";
 
 /// Threat reports of one pass that are taken in; later ones are left out.
 pub const REPORTS_MAX: usize = 16;
@@ -138,10 +141,11 @@ impl RadiographyInterpreter {
                 }
                 // With so little that got through, what is left to compare is edges.
                 if load.dark_share <= DARK_MAX {
-                    let anomalies = anomaly::find(grid, load);
-                    note_anomalies(&anomalies, declared.order, &mut findings);
+                    let outliers = anomaly::find(grid, load);
+                    note_anomalies(&outliers.anomalies, declared.order, &mut findings);
+                    note_silhouettes(&outliers.silhouettes, declared.order, &mut findings);
                     for family in weigh::families(declared.order) {
-                        let own = weigh::by_anomalies(*family, &anomalies, declared.order, load);
+                        let own = weigh::by_outliers(*family, &outliers, declared.order, load);
                         take(&mut log_ratios, *family, own);
                     }
                 }
@@ -295,8 +299,6 @@ fn note_anomalies(anomalies: &[Anomaly], order: Order, findings: &mut Vec<Findin
         let [left, top, width, height] = anomaly.bounds_mm.map(|mm| mm / 1_000.0);
         let what = if anomaly.is_dense() {
             "dense"
-        } else if anomaly.is_body() {
-            "like a body"
         } else if anomaly.excess_kg < 0.0 {
             "lighter"
         } else {
@@ -311,6 +313,23 @@ fn note_anomalies(anomalies: &[Anomaly], order: Order, findings: &mut Vec<Findin
         );
         // Named by its place, so that it stays the same finding while the image grows.
         let place = format!("image.{:.0}m", left + width / 2.0);
+        findings.push(Finding::new(FindingCode::DensityAnomaly, place, detail));
+    }
+}
+
+fn note_silhouettes(silhouettes: &[Silhouette], order: Order, findings: &mut Vec<Finding>) {
+    if order == Order::Mixed {
+        return;
+    }
+    for silhouette in silhouettes.iter().take(DESCRIBED) {
+        let [left, top, width, height] = silhouette.bounds_mm.map(|mm| mm / 1_000.0);
+        let detail = format!(
+            "like a body: {:.0} kg, {:.1} g/cm2, {width:.2} x {height:.2} m at {left:.2} m from the front, {top:.2} m below the \
+             roof",
+            silhouette.mass_kg(),
+            silhouette.areal,
+        );
+        let place = format!("image.body.{:.0}m", left + width / 2.0);
         findings.push(Finding::new(FindingCode::DensityAnomaly, place, detail));
     }
 }

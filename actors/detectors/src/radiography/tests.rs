@@ -111,6 +111,73 @@ fn a_block_in_even_goods_stands_out_with_its_place_and_even_goods_do_not() {
     assert_eq!(narcotics(&result), result.weights.of(ThreatFamily::Explosives));
 }
 
+/// Cartons, some 65 g/cm² of them, up to 1.7 m.
+fn cartons(_: u32, row: u32) -> f64 {
+    if row > 70 { 0.07 } else { 1.0 }
+}
+
+/// The same with somebody among them, whose head is above them: some 15 g/cm² of water, as transmission.
+fn with_somebody(column: u32, row: u32) -> f64 {
+    let room = (300..345).contains(&column) && (40..150).contains(&row);
+    if room { 0.58 } else { cartons(column, row) }
+}
+
+/// The same with a room and nobody in it.
+fn with_a_room(column: u32, row: u32) -> f64 {
+    let room = (300..345).contains(&column) && (40..150).contains(&row);
+    if room { 1.0 } else { cartons(column, row) }
+}
+
+/// The same with a crate of arms: as much as 13 cm of steel besides the cartons.
+fn with_arms(column: u32, row: u32) -> f64 {
+    let crate_of_arms = (300..345).contains(&column) && (160..195).contains(&row);
+    cartons(column, row) * if crate_of_arms { 0.05 } else { 1.0 }
+}
+
+fn shoes() -> Manifest {
+    let mut manifest = rice();
+    manifest.goods[0].commodity_code = "640399".to_owned();
+    manifest
+}
+
+#[test]
+fn somebody_among_goods_is_lighter_than_they_are_and_heavier_than_nothing() {
+    let people = |goods: fn(u32, u32) -> f64| {
+        let mut interpreter = look(&strips(goods));
+        interpreter.finish();
+        let result = interpreter.interpret(&shoes());
+        let like_a_body = result
+            .findings
+            .iter()
+            .any(|finding| finding.detail.contains("like a body"));
+        (result.weights.of(ThreatFamily::People), like_a_body)
+    };
+    let (weight, like_a_body) = people(with_somebody);
+    assert!(weight > 10_000 && like_a_body, "{weight}");
+    for goods in [cartons, with_a_room, with_arms] {
+        let (weight, like_a_body) = people(goods);
+        assert!(weight < 0 && !like_a_body, "{weight}");
+    }
+}
+
+#[test]
+fn arms_are_thicker_than_the_goods_of_their_stack() {
+    let arms = |goods: fn(u32, u32) -> f64| {
+        let mut interpreter = look(&strips(goods));
+        interpreter.finish();
+        interpreter.interpret(&shoes()).weights.of(ThreatFamily::Weapons)
+    };
+    assert!(arms(with_arms) > 6_000, "{}", arms(with_arms));
+    // A row in which every second stack lacks a carton has places that are denser than the row, and no denser than goods.
+    let uneven: fn(u32, u32) -> f64 = |column, row| {
+        let lower = (column / 45).is_multiple_of(3) && row < 100;
+        if lower { 1.0 } else { cartons(column, row) }
+    };
+    for goods in [cartons, with_a_room, uneven] {
+        assert!(arms(goods) < 0, "{}", arms(goods));
+    }
+}
+
 #[test]
 fn raw_pixels_with_references_say_the_same_as_corrected_ones() {
     let corrected = strips(with_block);

@@ -14,7 +14,8 @@
 
 use portcullis_domain::evidence::ThreatFamily;
 
-use super::anomaly::Anomaly;
+use super::anomaly::{Anomaly, Outliers};
+use super::body;
 use super::goods::Order;
 use super::load::Load;
 use crate::weighbridge;
@@ -46,6 +47,24 @@ impl Expectation {
         }
     }
 
+    /// The same for objects that are thicker than the goods of their own stack and stand out of their unevenness. Goods that lie
+    /// unevenly do not explain those, only what is denser than the goods does: parts of machines and single packages of
+    /// groupage. So little is expected without a threat. Working values.
+    fn of_dense(order: Order) -> Self {
+        let all = Self::of(order);
+        let (honest_kg, spread, d_prime) = match order {
+            Order::Empty | Order::Homogeneous => return all,
+            Order::Packed => (3.0, 1.1, 2.84),
+            Order::Mixed => (6.0, 1.2, 2.4),
+        };
+        Self {
+            honest_kg,
+            spread,
+            d_prime,
+            ..all
+        }
+    }
+
     /// Natural-log likelihood ratio of the largest anomaly of a kind, or of none, when this share of the load was seen.
     fn log_ratio(&self, largest_kg: Option<f64>, seen: f64) -> f64 {
         let d = self.d_prime;
@@ -58,22 +77,35 @@ impl Expectation {
     }
 }
 
+/// An object that is not this many times as thick as the goods of its stack may be goods that are missing beside it.
+const THICKER_THAN_STACK: f64 = 1.15;
+/// A layer of goods is at most this many times as thick as they are elsewhere.
+const LAYER_MAX: f64 = 1.25;
 /// No hidden block of organic matter is thicker than this, g/cm²: 80 cm of powder.
 const ORGANIC_MAX: f64 = 80.0;
+/// What stands out less than this, in units of the local noise, may be the unevenness of the goods: twice what an anomaly needs,
+/// because of hundreds of packages some stand out that far, and the noise of packages that are averaged is less than theirs.
+const CLEARLY_OUT: f64 = 8.0;
+/// Less is not dense, g/cm²: 4 cm of steel.
+const DENSE_MIN: f64 = 30.0;
 
 /// What an anomaly could be.
 impl Anomaly {
     /// Much mass on a small area: metal, or a thick block of something lighter, which one energy cannot tell apart.
     pub(super) fn is_dense(&self) -> bool {
-        self.contrast() >= 30.0 && self.area_cm2 <= 6_000.0
+        self.contrast() >= DENSE_MIN && self.area_cm2 <= 6_000.0
     }
 
-    /// A body: as much as 8 to 40 cm of water, the size of a person, with nearly nothing around it.
-    pub(super) fn is_body(&self) -> bool {
-        (8.0..40.0).contains(&self.contrast())
-            && (1_200.0..12_000.0).contains(&self.area_cm2)
-            && (20.0..160.0).contains(&self.excess_kg)
-            && self.around <= 8.0
+    /// Dense, and more than one more package of the goods of its stack would be. Where most of what stands there is itself,
+    /// the goods elsewhere are what it is compared with; among several kinds of goods it may then be a stack of another kind.
+    fn is_denser_than_goods(&self, order: Order, typical: f64) -> bool {
+        let like_goods = match self.stack {
+            _ if order == Order::Empty => false,
+            Some(stack) => self.inside <= THICKER_THAN_STACK * stack,
+            None if self.around < 0.2 * self.contrast() => self.is_layer(typical),
+            None => order == Order::Mixed || self.inside <= LAYER_MAX * typical,
+        };
+        self.is_dense() && self.inside >= DENSE_MIN && !like_goods
     }
 
     /// Nothing was loaded here, which is a space and not a hiding place.
@@ -85,13 +117,13 @@ impl Anomaly {
     /// it, and it is as much as the goods are elsewhere, or thin.
     fn is_layer(&self, typical: f64) -> bool {
         let contrast = self.contrast();
-        let like_goods = (0.5 * typical..1.25 * typical).contains(&contrast) || self.bounds_mm[3] < 150.0;
+        let like_goods = (0.5 * typical..LAYER_MAX * typical).contains(&contrast) || self.bounds_mm[3] < 150.0;
         contrast > 0.0 && self.around < 0.2 * contrast && like_goods
     }
 
     fn fits(&self, family: ThreatFamily, order: Order, typical: f64) -> bool {
-        if family == ThreatFamily::People {
-            return self.is_body();
+        if family == ThreatFamily::Weapons {
+            return self.is_denser_than_goods(order, typical);
         }
         if order != Order::Empty && self.is_layer(typical) {
             return false;
@@ -101,12 +133,11 @@ impl Anomaly {
             return false;
         }
         match family {
-            ThreatFamily::Weapons => self.is_dense(),
             // A block of organic matter, or goods that were taken out to make room for something lighter.
             ThreatFamily::Narcotics | ThreatFamily::Explosives => self.contrast() < ORGANIC_MAX,
             // In a container without goods, anything is.
             ThreatFamily::Undeclared => order == Order::Empty,
-            ThreatFamily::People | ThreatFamily::Nuclear => false,
+            ThreatFamily::Weapons | ThreatFamily::People | ThreatFamily::Nuclear => false,
         }
     }
 }
@@ -127,13 +158,25 @@ pub(super) fn families(order: Order) -> &'static [ThreatFamily] {
 }
 
 /// Natural-log likelihood ratio for one of [`families`].
-pub(super) fn by_anomalies(family: ThreatFamily, anomalies: &[Anomaly], order: Order, load: &Load) -> f64 {
-    let largest = anomalies
+pub(super) fn by_outliers(family: ThreatFamily, outliers: &Outliers, order: Order, load: &Load) -> f64 {
+    let seen = load.coverage * (1.0 - load.dark_share);
+    let expectation = Expectation::of(order);
+    if family == ThreatFamily::People {
+        return body::log_ratio(&outliers.silhouettes, order, expectation.shown, seen);
+    }
+    let of_dense = Expectation::of_dense(order);
+    let fitting = outliers
+        .anomalies
         .iter()
-        .filter(|anomaly| anomaly.fits(family, order, load.typical))
-        .map(|anomaly| anomaly.excess_kg.abs())
-        .reduce(f64::max);
-    Expectation::of(order).log_ratio(largest, load.coverage * (1.0 - load.dark_share))
+        .filter(|anomaly| anomaly.fits(family, order, load.typical));
+    fitting
+        .map(|anomaly| {
+            let clearly_dense = family == ThreatFamily::Weapons && anomaly.contrast() >= CLEARLY_OUT * anomaly.noise;
+            let expectation = if clearly_dense { &of_dense } else { &expectation };
+            expectation.log_ratio(Some(anomaly.excess_kg.abs()), seen)
+        })
+        .reduce(f64::max)
+        .unwrap_or_else(|| expectation.log_ratio(None, seen))
 }
 
 /// What the mass of the load is compared with, and what came of it.
