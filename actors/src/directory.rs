@@ -115,6 +115,11 @@ impl Directory {
         self.read().get(key).cloned()
     }
 
+    /// Which there are.
+    pub(crate) fn keys(&self) -> Vec<ActorKey> {
+        self.read().keys().cloned().collect()
+    }
+
     /// All of them, by key.
     pub(crate) fn all(&self) -> Vec<(ActorKey, Entry)> {
         self.read()

@@ -128,6 +128,59 @@ async fn a_stream_of_batches_is_answered_batch_by_batch_and_every_node_can_read_
     }
 }
 
+/// Batches that wait are handed on together; each still gets the answers to its own commands, refused ones in their place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_small_batches_that_come_at_once_each_get_their_own_answers() {
+    const BATCHES: u64 = 150;
+    let cluster = Cluster::start(1, Vec::new()).await;
+    let equipment = |batch: u64| format!("PART{batch:07}");
+    let sent = (0..BATCHES).map(move |batch| {
+        let mut submissions = vec![announcing(&format!("part-{batch}"), &equipment(batch))];
+        if batch % 5 == 0 {
+            submissions.insert(0, pb::Submission { command: None });
+        }
+        if batch % 7 == 0 {
+            submissions.clear();
+        }
+        pb::SubmitRequest { batch, submissions }
+    });
+    let mut answers = cluster
+        .inspections(1)
+        .submit(tokio_stream::iter(sent))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut results = BTreeMap::new();
+    while let Some(answer) = tokio::time::timeout(DEADLINE, answers.message())
+        .await
+        .unwrap()
+        .unwrap()
+    {
+        assert!(results.insert(answer.batch, answer.results).is_none());
+    }
+    assert!(results.keys().copied().eq(0..BATCHES));
+    for (batch, results) in results {
+        if batch % 7 == 0 {
+            assert!(results.is_empty());
+            continue;
+        }
+        assert_eq!(results.len(), 1 + usize::from(batch % 5 == 0));
+        if batch % 5 == 0 {
+            assert!(failure(&results[0]).message.contains("submissions[0].command"));
+        }
+        let request = pb::GetInspectionRequest {
+            target: Some(pb::get_inspection_request::Target::Inspection(inspection(
+                results.last().unwrap(),
+            ))),
+            consistency: pb::Consistency::Lease.into(),
+            view: pb::InspectionView::Basic.into(),
+        };
+        let found = cluster.inspections(1).get_inspection(request).await.unwrap();
+        let found = found.into_inner().inspection.unwrap();
+        assert_eq!(found.equipment_id, equipment(batch));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_is_too_large_and_a_consistency_that_does_not_exist_are_refused_by_name() {
     let cluster = Cluster::start(1, Vec::new()).await;

@@ -70,6 +70,15 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
+    /// Takes a text without copying it.
+    pub(crate) fn text(&mut self) -> Result<&'a str, CodecError> {
+        let len = u32::take(self)? as usize;
+        std::str::from_utf8(self.take(len, "text")?).map_err(|error| CodecError::Invalid {
+            what: "text",
+            why: error.to_string(),
+        })
+    }
+
     /// How many bytes are left.
     pub fn remaining(&self) -> usize {
         self.rest.len()
@@ -158,21 +167,17 @@ pub(crate) fn put_len(len: usize, out: &mut Vec<u8>) {
     len.put(out);
 }
 
+pub(crate) fn put_text(text: &str, out: &mut Vec<u8>) {
+    put_len(text.len(), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
 impl Canonical for String {
     fn put(&self, out: &mut Vec<u8>) {
-        put_len(self.len(), out);
-        out.extend_from_slice(self.as_bytes());
+        put_text(self, out);
     }
     fn take(from: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let len = u32::take(from)? as usize;
-        let bytes = from.take(len, "text")?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(CodecError::Invalid {
-                what: "text",
-                why: error.to_string(),
-            }),
-        }
+        from.text().map(str::to_owned)
     }
 }
 

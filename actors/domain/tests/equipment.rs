@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use portcullis_domain::codec::{from_bytes, to_bytes};
 use portcullis_domain::equipment::{EquipmentId, Iso6346};
 use portcullis_domain::finding::FindingCode;
+use proptest::prelude::*;
 
 /// The list, if the folder of public test data is there.
 fn vectors() -> Option<String> {
@@ -61,5 +63,21 @@ fn without_its_check_digit_every_listed_number_still_names_the_right_one() {
             .find(|finding| finding.code == FindingCode::CheckDigitMissing)
             .unwrap();
         assert!(missing.detail.ends_with(&format!("{digit} is expected")), "{missing}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_id_is_read_written_and_ordered_as_its_text(one in "[A-Z0-9]{1,17}", other in "[A-Z0-9]{1,17}") {
+        let id = EquipmentId::new(&one).unwrap();
+        prop_assert_eq!(id.as_str(), &one);
+        prop_assert_eq!(to_bytes(&id), to_bytes(&one));
+        let read: EquipmentId = from_bytes(&to_bytes(&one)).unwrap();
+        prop_assert_eq!(&read, &id);
+        prop_assert_eq!(id.cmp(&EquipmentId::new(&other).unwrap()), one.cmp(&other));
+        let longer = format!("{one}{other}");
+        prop_assert_eq!(EquipmentId::new(&longer).is_ok(), longer.len() <= 17);
+        let lower = one.to_lowercase();
+        prop_assert_eq!(from_bytes::<EquipmentId>(&to_bytes(&lower)).is_err(), lower != one);
     }
 }

@@ -43,6 +43,20 @@ pub(crate) struct Bundle {
     pub(crate) file: Bytes,
 }
 
+/// A leaf of the log with its hash, which apply needed already.
+#[derive(Debug, Clone)]
+pub(crate) struct Hashed {
+    pub(crate) bytes: Bytes,
+    pub(crate) hash: Digest,
+}
+
+impl From<Bytes> for Hashed {
+    fn from(bytes: Bytes) -> Self {
+        let hash = leaf_hash(&bytes);
+        Self { bytes, hash }
+    }
+}
+
 /// What stands at the beginning of the file: where the pages are, and their roots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -52,10 +66,16 @@ pub(crate) struct Head {
 }
 
 impl Bundle {
-    /// Writes full leaves into a file. There must be exactly [`LEAVES`].
+    /// Hashes leaves and writes them into a file. There must be exactly [`LEAVES`].
     pub(crate) fn of(number: u64, leaves: &[Bytes]) -> Self {
+        let hashed: Vec<Hashed> = leaves.iter().cloned().map(Hashed::from).collect();
+        Self::of_hashed(number, &hashed)
+    }
+
+    /// Writes leaves into a file. There must be exactly [`LEAVES`].
+    pub(crate) fn of_hashed(number: u64, leaves: &[Hashed]) -> Self {
         assert_eq!(leaves.len() as u64, LEAVES, "a bundle is full");
-        let size: usize = leaves.iter().map(|leaf| 4 + leaf.len()).sum();
+        let size: usize = leaves.iter().map(|leaf| 4 + leaf.bytes.len()).sum();
         let mut out = Vec::with_capacity(HEAD_BYTES + size);
         out.put_slice(MAGIC);
         out.put_u8(FORMAT);
@@ -64,15 +84,15 @@ impl Bundle {
         out.put_u32(leaves.len() as u32);
         let mut roots = Vec::with_capacity(PAGES);
         for page in leaves.chunks(PAGE as usize) {
-            let length: usize = page.iter().map(|leaf| 4 + leaf.len()).sum();
-            let root = root_of(page.iter().map(|leaf| leaf_hash(leaf)));
+            let length: usize = page.iter().map(|leaf| 4 + leaf.bytes.len()).sum();
+            let root = root_of(page.iter().map(|leaf| leaf.hash));
             out.put_u32(length as u32);
             out.put_slice(&root.0);
             roots.push(root);
         }
         for leaf in leaves {
-            out.put_u32(leaf.len() as u32);
-            out.put_slice(leaf);
+            out.put_u32(leaf.bytes.len() as u32);
+            out.put_slice(&leaf.bytes);
         }
         Bundle {
             number,

@@ -243,6 +243,11 @@ impl Consensus {
         self.inner.proposer.room(commands).await
     }
 
+    /// Places in the queue for a stream of commands, as [`Consensus::room`] gives them, if they are free.
+    pub fn room_now(&self, commands: usize) -> Option<Room> {
+        self.inner.proposer.room_now(commands)
+    }
+
     /// Like [`Consensus::propose`], with a deadline of its own.
     ///
     /// # Errors

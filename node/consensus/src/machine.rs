@@ -12,7 +12,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, Raf
 use openraft::{EntryPayload, OptionalSend, Snapshot};
 use tokio::time::Instant;
 
-use crate::bundle::LEAVES;
+use crate::bundle::{Hashed, LEAVES};
 use crate::ledger::{self, Ledger};
 use crate::membership::Members;
 use crate::record::invalid;
@@ -112,7 +112,10 @@ impl Machine {
                         let applied = ledger.apply(command);
                         outcomes.push(applied.outcome.clone());
                         for entry in applied.into_entries() {
-                            self.replica.tlog.append(entry.bytes.into());
+                            self.replica.tlog.append(Hashed {
+                                bytes: entry.bytes.into(),
+                                hash: entry.hash,
+                            });
                         }
                     }
                     (outcomes, ledger::head(ledger))

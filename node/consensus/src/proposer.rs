@@ -114,11 +114,22 @@ impl Proposer {
 
     /// Waits for places in that half of the queue that streams may fill; the other half is for those who do not wait.
     pub(crate) async fn room(&self, count: usize) -> Room {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.streams_most);
+        let count = self.stream_places(count);
         // The semaphore is never closed.
         Room {
             _places: Arc::clone(&self.streams).acquire_many_owned(count).await.ok(),
         }
+    }
+
+    /// The same without waiting: nothing when they are not free, or others wait for them.
+    pub(crate) fn room_now(&self, count: usize) -> Option<Room> {
+        let count = self.stream_places(count);
+        let places = Arc::clone(&self.streams).try_acquire_many_owned(count).ok()?;
+        Some(Room { _places: Some(places) })
+    }
+
+    fn stream_places(&self, count: usize) -> u32 {
+        u32::try_from(count).unwrap_or(u32::MAX).min(self.streams_most)
     }
 
     /// Writes and forwards nothing until what is returned is dropped.

@@ -98,7 +98,9 @@ mod tests {
         let snapshots = Snapshots::new(disk, folder.to_owned(), ClusterId([1; 16]));
         let replica = Replica::new(Ledger::new(), None, tlog, snapshots, Blocking::Threads);
         for leaf in 0..leaves {
-            replica.tlog.append(leaf.to_be_bytes().to_vec().into());
+            replica
+                .tlog
+                .append(bytes::Bytes::from(leaf.to_be_bytes().to_vec()).into());
         }
         replica.progressed(Some(log_id(1, 1, 9)));
         Arc::new(replica)

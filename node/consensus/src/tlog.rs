@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::Blocking;
-use crate::bundle::{Bundle, LEAVES, PAGE};
+use crate::bundle::{Bundle, Hashed, LEAVES, PAGE};
 use crate::bundles::Bundles;
 use crate::disk::Disk;
 use crate::ledger::Digest;
@@ -74,7 +74,7 @@ impl Drop for Writing<'_> {
 struct State {
     /// Number of the first leaf in `tail`; always the first of a bundle.
     first: u64,
-    tail: VecDeque<Bytes>,
+    tail: VecDeque<Hashed>,
 }
 
 impl State {
@@ -82,7 +82,7 @@ impl State {
         self.first + self.tail.len() as u64
     }
 
-    fn leaves(&self, from: u64, count: usize) -> impl Iterator<Item = &Bytes> {
+    fn leaves(&self, from: u64, count: usize) -> impl Iterator<Item = &Hashed> {
         let at = (from - self.first) as usize;
         self.tail.range(at..self.tail.len().min(at.saturating_add(count)))
     }
@@ -123,7 +123,8 @@ impl Tlog {
     pub(crate) fn open_leaves(&self) -> Vec<Bytes> {
         let state = self.state();
         let from = state.size() / LEAVES * LEAVES;
-        state.leaves(from, LEAVES as usize).cloned().collect()
+        let leaves = state.leaves(from, LEAVES as usize);
+        leaves.map(|leaf| leaf.bytes.clone()).collect()
     }
 
     /// Puts the log where a snapshot says it is: the roots of all full bundles, and the leaves after them.
@@ -139,7 +140,7 @@ impl Tlog {
         {
             let mut state = self.state();
             state.first = next * LEAVES;
-            state.tail = open.into();
+            state.tail = open.into_iter().map(Hashed::from).collect();
             self.bundles.reset(roots);
         }
         self.written.send_modify(|written| written.next = next);
@@ -147,7 +148,7 @@ impl Tlog {
     }
 
     /// Adds the next leaf.
-    pub(crate) fn append(&self, leaf: Bytes) {
+    pub(crate) fn append(&self, leaf: Hashed) {
         let mut state = self.state();
         state.tail.push_back(leaf);
         if state.size().is_multiple_of(LEAVES) {
@@ -212,7 +213,7 @@ impl Tlog {
         }
     }
 
-    fn next_full(&self) -> Vec<(u64, Vec<Bytes>)> {
+    fn next_full(&self) -> Vec<(u64, Vec<Hashed>)> {
         let state = self.state();
         let full = state.size() / LEAVES;
         (self.bundles.count()..full)
@@ -224,10 +225,10 @@ impl Tlog {
             .collect()
     }
 
-    fn write(&self, round: Vec<(u64, Vec<Bytes>)>) -> io::Result<()> {
+    fn write(&self, round: Vec<(u64, Vec<Hashed>)>) -> io::Result<()> {
         let bundles: Vec<Bundle> = round
             .into_iter()
-            .map(|(number, leaves)| Bundle::of(number, &leaves))
+            .map(|(number, leaves)| Bundle::of_hashed(number, &leaves))
             .collect();
         for bundle in bundles.iter().filter(|bundle| self.bundles.holds(bundle.number)) {
             // Written before the last restart and now made again by replay: it must be the same.
@@ -265,7 +266,7 @@ impl Tlog {
                 return Ok(Found::Leaves(Vec::new()));
             }
             if from >= state.first {
-                let leaves = state.leaves(from, max).cloned();
+                let leaves = state.leaves(from, max).map(|leaf| leaf.bytes.clone());
                 return Ok(Found::Leaves(numbered(from, leaves)));
             }
         }
@@ -313,7 +314,7 @@ mod tests {
         let stop = CancellationToken::new();
         let writer = tokio::spawn(Arc::clone(log).write_bundles(Blocking::Threads, stop.clone()));
         for number in log.size()..count {
-            log.append(leaf(number));
+            log.append(leaf(number).into());
         }
         log.durable(count / LEAVES).await.unwrap();
         stop.cancel();
@@ -357,7 +358,7 @@ mod tests {
 
         let other = open(folder.path());
         for number in 0..LEAVES {
-            other.append(leaf(number + 1));
+            other.append(leaf(number + 1).into());
         }
         let error = Arc::clone(&other)
             .write_bundles(Blocking::Threads, CancellationToken::new())

@@ -21,7 +21,7 @@ use crate::codec::{canonical, from_bytes};
 use crate::command::{Command, CommandBody, ExternalBody, ExternalCommand};
 use crate::drift::Alarm;
 use crate::event::{Actor, Event, LEAF_MAX, Leaf};
-use crate::id::{CommandNo, EntryNo, Epoch, Sequence};
+use crate::id::{CommandNo, Digest, EntryNo, Epoch, Sequence};
 use crate::merkle::leaf_hash;
 use crate::outcome::{Answer, Applied, Outcome, Refusal, RefusalReason};
 
@@ -69,6 +69,8 @@ pub struct LogEntry {
     pub no: EntryNo,
     /// Its canonical bytes.
     pub bytes: Vec<u8>,
+    /// Their [`leaf_hash`].
+    pub hash: Digest,
 }
 
 impl LogEntry {
@@ -223,9 +225,10 @@ impl Ledger {
     /// Puts a leaf into the decision log and takes its event into the state.
     fn write(&mut self, leaf: Leaf, bytes: Vec<u8>) -> (LogEntry, Vec<Alarm>) {
         let no = EntryNo(self.log.size());
-        self.log.append(leaf_hash(&bytes));
+        let hash = leaf_hash(&bytes);
+        self.log.append(hash);
         let raised = self.evolve(no, leaf);
-        (LogEntry { no, bytes }, raised)
+        (LogEntry { no, bytes, hash }, raised)
     }
 
     fn raise(&mut self, alarm: Alarm) -> LogEntry {
