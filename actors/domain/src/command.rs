@@ -269,6 +269,10 @@ impl AbortCause {
 
 /// A command of the cluster about itself: compare-and-set on what the proposer saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is founding, once in the life of a cluster"
+)]
 pub enum ClusterCommand {
     /// The first command of a cluster.
     Found {
