@@ -89,8 +89,9 @@ impl Nodes {
 
     /// Brings a manifest risk model in, through whichever node does it.
     pub(super) async fn add_model(&self, model: &'static [u8]) -> Result<(), Status> {
+        let digest = Digest::of(model).to_string();
         let request = pb::AddModelRequest {
-            context: Some(demo_asks(&format!("model-{}", Digest::of(model)))),
+            context: Some(demo_asks(&format!("model-{}", digest.get(..16).unwrap_or(&digest)))),
             model: model.into(),
         };
         self.through_any(async |mut client| {

@@ -190,7 +190,7 @@ Findings about id, document and course of events
 
 Timeline
   ENTRY  TIME                      EVENT         BY         DETAIL
- 11  2026-03-01T12:00:00.000Z  pass_started  lane/9 e7  lane-9 pass=1
+     11  2026-03-01T12:00:00.000Z  pass_started  lane/9 e7  lane-9 pass=1
 
 Evidence
   #  ENTRY  PASS  MODALITY   SOURCE, READINGS         SAW       LAST NEWS  FINDINGS  INTERPRETER        CAPTURED                  DIGEST
