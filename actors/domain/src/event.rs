@@ -16,7 +16,6 @@ use crate::id::{
 use crate::inspection::Ruling;
 use crate::lane::LaneSpec;
 use crate::manifest::Announcement;
-use crate::model::Model;
 use crate::placement::ActorKey;
 use crate::policy::Policy;
 
@@ -127,10 +126,12 @@ pub enum Event {
         /// All of it.
         policy: Policy,
     },
-    /// A learned model was put on the shelf.
+    /// A learned model was put on the shelf. Its bytes are beside the log: a leaf has no room for them.
     ModelAdded {
-        /// All of it.
-        model: Model,
+        /// What policies name it by.
+        model: Digest,
+        /// How many bytes it has.
+        size: u64,
     },
     /// A policy took effect.
     PolicyActivated {
@@ -311,7 +312,7 @@ canonical!(enum Event {
     5 => VersionActivated { version },
     10 => LaneDefined { spec }, 11 => LaneOpened { lane }, 12 => LaneClosed { lane },
     13 => PolicyAdded { policy }, 14 => PolicyActivated { policy },
-    15 => PolicyAdopted { policy, reason }, 16 => ModelAdded { model },
+    15 => PolicyAdopted { policy, reason }, 16 => ModelAdded { model, size },
     20 => Announced { inspection, announcement, findings }, 21 => AnnouncedAgain { inspection, equipment, findings },
     22 => Profiled { inspection, evidence, queued }, 23 => Enqueued { inspection },
     24 => Assigned { inspection, lane, claimed }, 25 => PassStarted { inspection, lane, pass },

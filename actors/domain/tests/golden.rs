@@ -433,7 +433,10 @@ fn events() -> Vec<Event> {
             lane: Some(LANE),
             reason: "checked with a test source".to_owned(),
         },
-        Event::ModelAdded { model: model() },
+        Event::ModelAdded {
+            model: model().digest(),
+            size: 3,
+        },
     ]
 }
 

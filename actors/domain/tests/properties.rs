@@ -179,6 +179,7 @@ proptest! {
             prop_assert_eq!(after.substance, before.substance);
             prop_assert_eq!(after.sequences, before.sequences);
             prop_assert_eq!(after.personal, before.personal);
+            prop_assert_eq!(after.models, before.models);
         }
     }
 
@@ -191,6 +192,7 @@ proptest! {
             let (before, after) = (Parts::of(&turn.before), Parts::of(&turn.after));
             prop_assert_eq!(after.substance, before.substance);
             prop_assert_eq!(after.personal, before.personal);
+            prop_assert_eq!(after.models, before.models);
             let fenced = turn
                 .application
                 .outcome

@@ -288,16 +288,13 @@ impl Cluster {
     pub(crate) async fn events(&self, node: u64, from: u64, to: u64) -> Vec<pb::Event> {
         let mut events = Vec::new();
         for entry in from..to {
-            let request = deadline(pb::GetEntryRequest { entry }, CALL);
-            events.push(
-                self.log(node)
-                    .get_entry(request)
-                    .await
-                    .unwrap()
-                    .into_inner()
-                    .event
-                    .unwrap(),
-            );
+            // A follower may apply it a moment later than the node that was asked.
+            let event = eventually("the node has the entry", async || {
+                let request = deadline(pb::GetEntryRequest { entry }, CALL);
+                let answer = self.log(node).get_entry(request).await;
+                answer.map_err(|status| status.message().to_owned())
+            });
+            events.push(event.await.into_inner().event.unwrap());
         }
         events
     }

@@ -61,9 +61,7 @@ pub fn event_json(event: &Event) -> Value {
         Event::PolicyAdded { policy } => {
             json!({ "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy) })
         }
-        Event::ModelAdded { model } => {
-            json!({ "model_sha256": model.digest().to_string(), "bytes": model.bytes().len() })
-        }
+        Event::ModelAdded { model, size } => json!({ "model_sha256": model.to_string(), "bytes": size }),
         Event::PolicyActivated { policy } => json!({ "policy_sha256": policy.to_string() }),
         Event::PolicyAdopted { policy, reason } => json!({
             "policy_sha256": policy.digest().to_string(), "policy": policy_json(policy), "reason": reason,

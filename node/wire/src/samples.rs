@@ -17,7 +17,6 @@ use portcullis_domain::inspection::{Adjudication, Conclusion, Inspection, Record
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_domain::manifest::{Amount, Announcement, Document, GoodsItem, Manifest, Party, PartyRole, Personal};
 use portcullis_domain::message::{Envelope, Feature, FromDevice, LaneLoad, Message, Steer, ToDevice};
-use portcullis_domain::model::Model;
 use portcullis_domain::placement::{ActorKey, Placement};
 use portcullis_domain::policy::{Policy, Tier};
 use portcullis_domain::reading::{
@@ -736,7 +735,8 @@ pub(crate) fn events() -> Vec<Event> {
         Event::LaneClosed { lane },
         Event::PolicyAdded { policy: policy.clone() },
         Event::ModelAdded {
-            model: Model::new([1, 2, 3].as_slice()).unwrap(),
+            model: Digest::of(&[1, 2, 3]),
+            size: 3,
         },
         Event::PolicyActivated {
             policy: policy.digest(),

@@ -92,9 +92,8 @@ impl Ledger {
             Event::PolicyAdded { policy } => {
                 self.policies.insert(policy.digest(), Arc::new(policy));
             }
-            Event::ModelAdded { model } => {
-                self.models.insert(model.digest(), model);
-            }
+            // Its bytes come with the command, see `keep_model`.
+            Event::ModelAdded { .. } => {}
             Event::PolicyActivated { policy } => self.activate(spot, policy, actor, String::new()),
             Event::PolicyAdopted { policy, reason } => {
                 let digest = policy.digest();

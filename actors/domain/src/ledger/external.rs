@@ -57,7 +57,7 @@ impl Ledger {
                 true => Decision::event(Event::LaneClosed { lane }),
             },
             ExternalBody::DefineLane(spec) => self.define_lane(spec),
-            ExternalBody::AddModel(model) => self.add_model(model),
+            ExternalBody::AddModel(model) => self.add_model(&model),
             ExternalBody::AddPolicy(policy) => self.add_policy(policy),
             ExternalBody::ActivatePolicy { policy } => self.activate_policy(policy),
             ExternalBody::AdoptPolicy { policy, reason } => self.adopt_policy(policy, reason),

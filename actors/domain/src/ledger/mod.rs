@@ -164,6 +164,10 @@ impl Ledger {
             ExternalBody::Announce(announcement) => announcement.manifest.parties.clone(),
             _ => Vec::new(),
         };
+        let model = match &body {
+            ExternalBody::AddModel(model) => Some(model.clone()),
+            _ => None,
+        };
         let decision = self.decide_external(&source, body);
         let by = Actor::External {
             source,
@@ -172,6 +176,7 @@ impl Ledger {
         };
         let application = self.carry_out(by, decision);
         self.keep_personal(parties, &application.outcome);
+        self.keep_model(model, &application.outcome);
         self.keep_answer(asked, &application.outcome);
         application
     }

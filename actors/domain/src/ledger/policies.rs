@@ -13,7 +13,7 @@ use crate::evidence::Modality;
 use crate::id::{Digest, EntryNo, TerminalId, Timestamp};
 use crate::manifest::TEXT_MAX;
 use crate::model::{MODELS_MAX, Model};
-use crate::outcome::{Answer, Refusal, RefusalReason};
+use crate::outcome::{Answer, Outcome, Refusal, RefusalReason};
 use crate::policy::{InvalidPolicy, ManifestModel, Policy, Scope};
 
 /// When a policy became the active one for the last time, and through whom.
@@ -37,8 +37,9 @@ impl Ledger {
         self.activations.get(policy)
     }
 
-    pub(super) fn add_model(&self, model: Model) -> Result<Decision, Refusal> {
-        if self.models.contains_key(&model.digest()) {
+    pub(super) fn add_model(&self, model: &Model) -> Result<Decision, Refusal> {
+        let digest = model.digest();
+        if self.models.contains_key(&digest) {
             return Decision::nothing_new(Answer::Done);
         }
         if self.models.len() >= MODELS_MAX {
@@ -48,7 +49,17 @@ impl Ledger {
                 format!("the cluster keeps {MODELS_MAX} models already"),
             ));
         }
-        Decision::event(Event::ModelAdded { model })
+        Decision::event(Event::ModelAdded {
+            model: digest,
+            size: model.bytes().len() as u64,
+        })
+    }
+
+    /// Keeps the bytes of a model that was taken in. They are no part of the log, so a replay of the log does without.
+    pub(super) fn keep_model(&mut self, model: Option<Model>, outcome: &Outcome) {
+        if let (Some(model), Outcome::Applied(_)) = (model, outcome) {
+            self.models.insert(model.digest(), model);
+        }
     }
 
     /// A policy that names a model which nobody brought in could not be followed.

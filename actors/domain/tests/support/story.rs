@@ -1197,7 +1197,7 @@ impl Story {
             }
             Event::LaneOpened { lane } | Event::LaneClosed { lane } => format!(": {lane}"),
             Event::PolicyAdded { policy } => format!(": {}", policy.name),
-            Event::ModelAdded { model } => format!(": {} bytes", model.bytes().len()),
+            Event::ModelAdded { size, .. } => format!(": {size} bytes"),
             Event::PolicyActivated { policy } => format!(": {}", self.policy_name(policy)),
             Event::PolicyAdopted { policy, reason } => format!(": {}, because {reason:?}", policy.name),
             Event::Announced {
