@@ -20,6 +20,7 @@ pub const KINDS: &[&str] = &[
     "lane_opened",
     "lane_closed",
     "policy_added",
+    "model_added",
     "policy_activated",
     "policy_adopted",
     "announced",
