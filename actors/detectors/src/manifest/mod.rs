@@ -10,7 +10,7 @@ mod rules;
 use std::sync::Arc;
 
 use portcullis_domain::equipment::EquipmentId;
-use portcullis_domain::evidence::ThreatFamily;
+use portcullis_domain::evidence::{Ability, ThreatFamily};
 use portcullis_domain::finding::{Finding, FindingCode};
 use portcullis_domain::id::Digest;
 use portcullis_domain::manifest::Manifest;
@@ -91,7 +91,7 @@ pub fn interpret(manifest: &Manifest, equipment: &EquipmentId, models: &Manifest
     }
     for family in &models.unreadable {
         // The rules' weight is sound, but not what the policy counts on.
-        known.ability = known.ability.max(portcullis_domain::evidence::Ability::Degraded);
+        known.ability = known.ability.max(Ability::Degraded);
         known.findings.push(Finding::new(
             FindingCode::ModelUnreadable,
             family.as_str(),
