@@ -140,8 +140,8 @@ fn a_model_for_another_way_of_scoring_is_refused() {
 #[test]
 fn a_list_that_claims_more_than_is_allowed_is_refused_before_it_is_read() {
     let mut bytes = to_bytes(&RiskModel::new(parts()).unwrap());
-    // Behind the magic bytes, the algorithm and the name comes the number of category tables.
-    bytes[19..23].copy_from_slice(&u32::MAX.to_be_bytes());
+    // Behind the magic bytes, the algorithm, the name and the odds comes the number of category tables.
+    bytes[23..27].copy_from_slice(&u32::MAX.to_be_bytes());
     let error = from_bytes::<RiskModel>(&bytes).unwrap_err();
     assert!(error.to_string().contains("at most 256 are allowed"), "{error}");
 }
