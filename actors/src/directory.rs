@@ -115,11 +115,6 @@ impl Directory {
         self.read().get(key).cloned()
     }
 
-    /// Which there are.
-    pub(crate) fn keys(&self) -> Vec<ActorKey> {
-        self.read().keys().cloned().collect()
-    }
-
     /// All of them, by key.
     pub(crate) fn all(&self) -> Vec<(ActorKey, Entry)> {
         self.read()

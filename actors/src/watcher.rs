@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use portcullis_domain::id::{CommandNo, EntryNo, InspectionNo, LaneId, TerminalId};
+use portcullis_domain::id::{CommandNo, EntryNo, InspectionNo, LaneId};
 use portcullis_domain::ledger::Ledger;
 use portcullis_domain::placement::{ActorKey, NodeRecord, Placement, shard_of};
 use tokio::time::MissedTickBehavior;
@@ -30,9 +30,8 @@ pub(crate) struct Occupancy {
 }
 
 impl Lanes {
-    /// The lanes that changed since the last look, or of whose inspections one was changed by a command after `cursor`.
-    pub(crate) fn concerned(&mut self, ledger: &Ledger, cursor: CommandNo) -> BTreeSet<LaneId> {
-        let changed = |no: &InspectionNo| ledger.inspection(*no).is_some_and(|case| case.version > cursor);
+    /// The lanes that changed since the last look, or of whose inspections one did.
+    pub(crate) fn concerned(&mut self, ledger: &Ledger, changed: &BTreeSet<InspectionNo>) -> BTreeSet<LaneId> {
         let mut concerned = BTreeSet::new();
         for (id, lane) in ledger.lanes() {
             let now = Occupancy {
@@ -40,7 +39,7 @@ impl Lanes {
                 open: lane.open,
                 inspections: [lane.next, lane.current],
             };
-            if self.0.get(&id) != Some(&now) || now.inspections.iter().flatten().any(changed) {
+            if self.0.get(&id) != Some(&now) || now.inspections.iter().flatten().any(|no| changed.contains(no)) {
                 self.0.insert(id, now);
                 concerned.insert(id);
             }
@@ -79,7 +78,7 @@ impl Homes {
 #[derive(Default)]
 struct Concerned {
     by_shard: BTreeMap<u8, Vec<InspectionNo>>,
-    by_terminal: BTreeMap<TerminalId, Vec<InspectionNo>>,
+    by_terminal: BTreeMap<ActorKey, Vec<InspectionNo>>,
     lanes: BTreeSet<LaneId>,
     /// Who runs where has changed.
     homes: bool,
@@ -94,28 +93,19 @@ struct Seen {
 }
 
 impl Seen {
-    /// Apply waits meanwhile, so nothing is gathered for actors that are not here: `here` are those that are. One that comes
-    /// later starts from a ledger that has all this.
-    fn concerned(&mut self, ledger: &Ledger, here: &[ActorKey]) -> Concerned {
+    fn concerned(&mut self, ledger: &Ledger) -> Concerned {
         let mut concerned = Concerned::default();
-        for key in here {
-            match key {
-                ActorKey::Fusion(shard) => drop(concerned.by_shard.insert(*shard, Vec::new())),
-                ActorKey::Scheduler(terminal) => drop(concerned.by_terminal.insert(terminal.clone(), Vec::new())),
-                ActorKey::Lane(_) | ActorKey::Placement => {}
-            }
+        let mut changed: BTreeSet<InspectionNo> = BTreeSet::new();
+        for case in ledger.changed_since(self.cursor) {
+            changed.insert(case.no);
+            concerned.by_shard.entry(shard_of(case.no)).or_default().push(case.no);
+            concerned
+                .by_terminal
+                .entry(ActorKey::Scheduler(case.terminal.clone()))
+                .or_default()
+                .push(case.no);
         }
-        if !concerned.by_shard.is_empty() || !concerned.by_terminal.is_empty() {
-            for case in ledger.changed_since(self.cursor) {
-                if let Some(changed) = concerned.by_shard.get_mut(&shard_of(case.no)) {
-                    changed.push(case.no);
-                }
-                if let Some(changed) = concerned.by_terminal.get_mut(&case.terminal) {
-                    changed.push(case.no);
-                }
-            }
-        }
-        concerned.lanes = self.lanes.concerned(ledger, self.cursor);
+        concerned.lanes = self.lanes.concerned(ledger, &changed);
         concerned.homes = self.homes.changed(ledger);
         self.cursor = ledger.number();
         concerned
@@ -139,7 +129,7 @@ pub(crate) async fn watch(ports: Ports, directory: Directory, reconciling: Recon
             changed = changes.changed(), if follows => {
                 follows = changed.is_ok();
                 let mut concerned = Concerned::default();
-                ports.ledger.peek(&mut |ledger| concerned = seen.concerned(ledger, &directory.keys()));
+                ports.ledger.peek(&mut |ledger| concerned = seen.concerned(ledger));
                 pass_on(&concerned, &directory);
                 if concerned.homes {
                     reconciling.wake();
@@ -187,12 +177,12 @@ fn pass_on(concerned: &Concerned, directory: &Directory) {
                 }
             }
             ActorKey::Fusion(shard) => {
-                if let Some(changed) = concerned.by_shard.get(shard).filter(|changed| !changed.is_empty()) {
+                if let Some(changed) = concerned.by_shard.get(shard) {
                     entry.wake(changed);
                 }
             }
-            ActorKey::Scheduler(terminal) => {
-                let changed = concerned.by_terminal.get(terminal).map_or(&[][..], Vec::as_slice);
+            ActorKey::Scheduler(_) => {
+                let changed = concerned.by_terminal.get(&key).map_or(&[][..], Vec::as_slice);
                 // Also when only lanes changed: one of them may have a free slot now, or a home.
                 if !changed.is_empty() || !concerned.lanes.is_empty() || concerned.homes {
                     entry.wake(changed);
