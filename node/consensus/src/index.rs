@@ -32,8 +32,8 @@ const READ: usize = 1024;
 const REST: Duration = Duration::from_millis(50);
 /// Beside a busy log the index lags, and catches up in the next lull or when somebody asks it something: entries in one batch
 /// then, and how many times as long as the batch took it rests after it.
-const BUSY_BATCH: usize = 256;
-const BUSY_REST: u32 = 100;
+const BUSY_BATCH: usize = 1024;
+const BUSY_REST: u32 = 30;
 /// The longest rest: a batch that the disk held up says nothing about the machine.
 const REST_MAX: Duration = Duration::from_secs(1);
 /// The store is made durable after this time or this many entries.
