@@ -63,8 +63,10 @@ impl Bed {
             true => Ok(()),
             false => Err(format!("inspections {:?} are open", self.port.open())),
         };
-        let all = eventually("everything is concluded", WITHIN, open).await;
-        assert!(all.is_ok(), "{all:?}: {:#?}", self.port.counts());
+        if let Err(why) = eventually("everything is concluded", WITHIN, open).await {
+            let (cases, counts) = (self.port.open_cases().await, self.port.counts());
+            panic!("{why:#}: {cases:#?}, {counts:#?}");
+        }
     }
 
     async fn stop(mut self) -> (Counts, Evidence) {

@@ -14,6 +14,8 @@ use super::{Lane, LaneTicket};
 /// A container that is called up.
 pub(super) struct Called {
     pub(super) inspection: InspectionNo,
+    /// From when on it could be called up: later when it is called up again after it did not come.
+    ready_at: Timestamp,
     pub(super) entry: EntryNo,
     pub(super) since: Timestamp,
     pub(super) since_real: Instant,
@@ -26,9 +28,12 @@ impl Lane {
             self.called = None;
             return;
         };
-        if self.called.as_ref().is_none_or(|called| called.inspection != case.no) {
+        // A lane that is late itself may see a call-up given up and the container called up anew at once.
+        let same = |called: &Called| called.inspection == case.no && called.ready_at == case.ready_at;
+        if !self.called.as_ref().is_some_and(same) {
             self.called = Some(Called {
                 inspection: case.no,
+                ready_at: case.ready_at,
                 entry: lane.entry,
                 since: self.context.now(),
                 since_real: Instant::now(),

@@ -131,6 +131,10 @@ impl Traffic {
         let conclude_within = within + EACH_CONCLUDED_WITHIN.saturating_mul(waiting);
         let concluded = eventually("everything is concluded", conclude_within, open).await;
         let concluded = concluded.is_ok().then(|| recorder.elapsed());
+        let still_open = match concluded {
+            Some(_) => Vec::new(),
+            None => port.open_cases().await,
+        };
         self.counts = port.counts();
         let history = port.stop().await;
         let recovery = |healed| Recovery {
@@ -151,6 +155,8 @@ impl Traffic {
         evidence.cut_off = std::mem::take(&mut self.cut_off);
         evidence.slack = SLACK;
         cluster.agree(within).await?;
-        Ok(check(&evidence).iter().map(ToString::to_string).collect())
+        let mut violations: Vec<String> = check(&evidence).iter().map(ToString::to_string).collect();
+        violations.extend(still_open.iter().map(|case| format!("P10: still open: {case}")));
+        Ok(violations)
     }
 }

@@ -23,6 +23,15 @@ pub(super) struct PortTime {
 }
 
 impl PortTime {
+    /// A clock that shows this now, and passes so many times as fast as the real one.
+    pub(super) fn starting(port_ms: u64, speed: f64) -> Self {
+        Self {
+            port_ms,
+            set: Instant::now(),
+            speed,
+        }
+    }
+
     /// Now, on the port's clock.
     pub(super) fn now(&self) -> Timestamp {
         let passed = self.set.elapsed().as_secs_f64() * 1000.0 * self.speed;
@@ -51,11 +60,9 @@ pub(super) async fn keep(mut client: Client) {
         told.sort_unstable();
         let wait = match told.get(told.len() / 2) {
             Some((port_ms, speed_permille)) => {
-                client.shared.clock.send_replace(Some(PortTime {
-                    port_ms: *port_ms,
-                    set: Instant::now(),
-                    speed: f64::from((*speed_permille).max(1)) / 1000.0,
-                }));
+                let speed = f64::from((*speed_permille).max(1)) / 1000.0;
+                let time = PortTime::starting(*port_ms, speed);
+                client.shared.clock.send_replace(Some(time));
                 SET_EVERY
             }
             None => client.shared.options.pause,

@@ -30,7 +30,9 @@ use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
 use portcullis_domain::id::DeviceId;
 use portcullis_domain::lane::LaneSpec;
+use portcullis_proto::v1 as pb;
 use portcullis_simulator::{Arrivals, PortPlan};
+use prost::Message as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
@@ -43,7 +45,8 @@ pub use options::{Misbehaviour, PortOptions};
 use self::client::Client;
 use self::device::Device;
 use self::shared::Shared;
-use crate::history::{History, Recorder};
+use crate::history::{History, Recorder, Request};
+use crate::write::Told;
 
 /// Terminal systems that announce containers.
 const TERMINALS: u32 = 2;
@@ -137,6 +140,34 @@ impl Port {
         let world = self.shared.world();
         let open = world.announced.keys().filter(|no| !world.concluded.contains(no));
         open.copied().collect()
+    }
+
+    /// What the nodes say about those that are open: where each of them stands, in a line.
+    pub async fn open_cases(&self) -> Vec<String> {
+        let mut asking = Client::new(&self.shared, "open-cases");
+        let mut cases = Vec::new();
+        for inspection in self.open() {
+            let request = Request::GetInspection(pb::GetInspectionRequest {
+                target: Some(pb::get_inspection_request::Target::Inspection(inspection)),
+                ..pb::GetInspectionRequest::default()
+            });
+            let case = match asking.insist(&Arc::new(request)).await {
+                Told::Applied(bytes) => pb::GetInspectionResponse::decode(&*bytes).ok(),
+                Told::Refused(_) | Told::Unknown => None,
+            };
+            cases.push(match case.and_then(|answer| answer.inspection) {
+                Some(case) => format!(
+                    "{inspection} ({}): {} at lane {:?}, {} passes, ready at {}",
+                    case.equipment_id,
+                    case.stage().as_str_name(),
+                    case.lane,
+                    case.passes,
+                    case.ready_at_ms
+                ),
+                None => format!("{inspection}: no node says"),
+            });
+        }
+        cases
     }
 
     /// Nothing is open, and no announcement is under way that could open something. Once the port is calm it stays so.
