@@ -6,11 +6,11 @@ mod support;
 use std::collections::BTreeMap;
 
 use portcullis_proto::v1 as pb;
+use portcullis_proto::v1::inspection_service_client::InspectionServiceClient;
 use portcullis_proto::v1::submission::Command;
 use portcullis_proto::v1::submit_result::Result as Answer;
 use support::{Cluster, DEADLINE, announce, context};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 /// No lane stands there, so that what is announced for it stays as it is.
 const QUIET: &str = "T9";
@@ -37,11 +37,24 @@ fn failure(result: &pb::SubmitResult) -> &pb::Failure {
     }
 }
 
+/// Sends these batches over one stream: the results of each of them, by its number. Each is answered once.
+async fn answers(
+    mut client: InspectionServiceClient<Channel>,
+    sent: impl IntoIterator<Item = pb::SubmitRequest, IntoIter: Send + 'static>,
+) -> BTreeMap<u64, Vec<pb::SubmitResult>> {
+    let stream = client.submit(tokio_stream::iter(sent)).await;
+    let mut stream = stream.unwrap().into_inner();
+    let mut results = BTreeMap::new();
+    while let Some(answer) = tokio::time::timeout(DEADLINE, stream.message()).await.unwrap().unwrap() {
+        assert!(results.insert(answer.batch, answer.results).is_none());
+    }
+    results
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_batches_is_answered_batch_by_batch_and_every_node_can_read_what_was_written() {
     let cluster = Cluster::start(3, Vec::new()).await;
     let follower = cluster.follower().await;
-    let (batches, outgoing) = mpsc::channel(8);
     let first = [
         announcing("req-1", "MSKU1234565"),
         // Nothing in it.
@@ -70,24 +83,7 @@ async fn a_stream_of_batches_is_answered_batch_by_batch_and_every_node_can_read_
             submissions: Vec::new(),
         },
     ];
-    for batch in sent {
-        batches.send(batch).await.unwrap();
-    }
-    drop(batches);
-    let mut answers = cluster
-        .inspections(follower)
-        .submit(ReceiverStream::new(outgoing))
-        .await
-        .unwrap()
-        .into_inner();
-    let mut results = BTreeMap::new();
-    while let Some(answer) = tokio::time::timeout(DEADLINE, answers.message())
-        .await
-        .unwrap()
-        .unwrap()
-    {
-        results.insert(answer.batch, answer.results);
-    }
+    let results = answers(cluster.inspections(follower), sent).await;
     assert_eq!(results.keys().copied().collect::<Vec<_>>(), [7, 8, 9]);
 
     let mixed = &results[&7];
@@ -144,20 +140,7 @@ async fn many_small_batches_that_come_at_once_each_get_their_own_answers() {
         }
         pb::SubmitRequest { batch, submissions }
     });
-    let mut answers = cluster
-        .inspections(1)
-        .submit(tokio_stream::iter(sent))
-        .await
-        .unwrap()
-        .into_inner();
-    let mut results = BTreeMap::new();
-    while let Some(answer) = tokio::time::timeout(DEADLINE, answers.message())
-        .await
-        .unwrap()
-        .unwrap()
-    {
-        assert!(results.insert(answer.batch, answer.results).is_none());
-    }
+    let results = answers(cluster.inspections(1), sent).await;
     assert!(results.keys().copied().eq(0..BATCHES));
     for (batch, results) in results {
         if batch % 7 == 0 {

@@ -140,7 +140,7 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, DeclarationError> {
         findings: document.findings,
     };
     let root = &document.root;
-    let (meta, declaration) = match root.name.as_str() {
+    let (meta, declaration) = match root.name {
         "MetaData" => (Some(root), root.child("Declaration")),
         "Declaration" => (None, Some(root)),
         other => {
@@ -166,7 +166,7 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, DeclarationError> {
         let found = document.namespace.as_deref().unwrap_or("none");
         reader.note(
             FindingCode::NamespaceUnexpected,
-            &root.name,
+            root.name,
             format!("namespace {found}"),
         );
     }
@@ -534,7 +534,7 @@ impl Reader {
     }
 
     fn mass(&mut self, element: &Element<'_>, here: &impl Fn(&str) -> String) -> Option<u64> {
-        let field = here(&element.name);
+        let field = here(element.name);
         // A unit may carry a qualifier after `#`.
         let unit = element
             .attribute("unitCode")

@@ -11,6 +11,7 @@ use std::fmt;
 use portcullis_domain::finding::{Finding, FindingCode};
 use quick_xml::Reader;
 use quick_xml::escape::{resolve_xml_entity, unescape_with};
+use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
@@ -162,9 +163,9 @@ pub struct Document<'a> {
 #[derive(Debug)]
 pub struct Element<'a> {
     /// The local name.
-    pub name: String,
+    pub name: &'a str,
     /// Attributes in document order, by local name; namespace declarations are left out.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(&'a str, Cow<'a, str>)>,
     /// All text directly in it, references resolved, untrimmed.
     pub text: Cow<'a, str>,
     /// The elements in it, in document order.
@@ -304,7 +305,7 @@ impl<'a> Element<'a> {
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes
             .iter()
-            .find(|(key, _)| key == name)
+            .find(|(key, _)| *key == name)
             .map(|(_, value)| value.trim())
     }
 }
@@ -336,7 +337,7 @@ struct Parser<'a> {
     limits: Limits,
     open: Vec<Element<'a>>,
     /// Declared prefixes with the depth of their element and their namespace.
-    scope: Vec<(usize, String, String)>,
+    scope: Vec<(usize, &'a str, Cow<'a, str>)>,
     root: Option<(Element<'a>, Option<String>)>,
     namespace: Option<String>,
     elements: usize,
@@ -412,8 +413,17 @@ impl<'a> Parser<'a> {
             offset,
         )?;
         let depth = self.open.len();
+        let qualified_len = tag.name().0.len();
+        // The tag once more, as part of the text: what the reader lends out of it lives only as long as the event.
+        let content = self
+            .source
+            .text
+            .get(offset + 1..)
+            .and_then(|rest| rest.get(..tag.len()));
+        let content = content.filter(|content| *content == &**tag);
+        let content = content.ok_or_else(|| self.malformed("a tag that is not where it was read", offset))?;
         let mut attributes = Vec::new();
-        for attribute in tag.attributes().with_checks(false) {
+        for attribute in Attributes::new(content, qualified_len).with_checks(false) {
             let attribute = attribute.map_err(|error| self.malformed(&error.to_string(), offset))?;
             let seen = attributes.len() + self.scope.iter().filter(|(at, ..)| *at == depth).count();
             self.count(
@@ -422,18 +432,20 @@ impl<'a> Parser<'a> {
                 self.limits.attributes,
                 offset,
             )?;
-            let value = unescape_with(&attribute.value, resolve_xml_entity)
-                .map_err(|_| XmlError::Entity {
-                    name: bad_reference(&attribute.value),
-                    place: self.place(offset),
-                })?
-                .into_owned();
+            let unescaped = match &attribute.value {
+                Cow::Borrowed(raw) => unescape_with(raw, resolve_xml_entity),
+                Cow::Owned(raw) => unescape_with(raw, resolve_xml_entity).map(|value| Cow::Owned(value.into_owned())),
+            };
+            let value = unescaped.map_err(|_| XmlError::Entity {
+                name: bad_reference(&attribute.value),
+                place: self.place(offset),
+            })?;
             self.legal(&value, offset)?;
-            let key: &str = attribute.key.as_ref();
+            let key: &'a str = attribute.key.0;
             match key.split_once(':') {
-                None if key == "xmlns" => self.scope.push((depth, String::new(), value)),
-                Some(("xmlns", prefix)) => self.scope.push((depth, prefix.to_owned(), value)),
-                _ => attributes.push((key.to_owned(), value)),
+                None if key == "xmlns" => self.scope.push((depth, "", value)),
+                Some(("xmlns", prefix)) => self.scope.push((depth, prefix, value)),
+                _ => attributes.push((key, value)),
             }
             self.count(
                 self.scope.len() > self.limits.prefixes,
@@ -445,7 +457,7 @@ impl<'a> Parser<'a> {
         for (key, _) in &mut attributes {
             *key = self.local(key);
         }
-        let qualified: &str = tag.name().0;
+        let qualified = content.get(..qualified_len).unwrap_or_default();
         let name = self.local(qualified);
         if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             return Err(self.malformed("a tag without a proper name", offset));
@@ -456,8 +468,8 @@ impl<'a> Parser<'a> {
                 .scope
                 .iter()
                 .rev()
-                .find(|(_, declared, _)| declared == prefix)
-                .map(|(.., uri)| uri.clone());
+                .find(|(_, declared, _)| *declared == prefix)
+                .map(|(.., uri)| uri.clone().into_owned());
         }
         self.open.push(Element {
             name,
@@ -470,16 +482,16 @@ impl<'a> Parser<'a> {
     }
 
     /// The local name; a prefix that nothing declares is noted once.
-    fn local(&mut self, qualified: &str) -> String {
+    fn local(&mut self, qualified: &'a str) -> &'a str {
         let Some((prefix, local)) = qualified.split_once(':') else {
-            return qualified.to_owned();
+            return qualified;
         };
-        let known = prefix == "xml" || self.scope.iter().any(|(_, declared, _)| declared == prefix);
+        let known = prefix == "xml" || self.scope.iter().any(|(_, declared, _)| *declared == prefix);
         let noted = self.undeclared.len() >= 8 || self.undeclared.iter().any(|(p, _)| p == prefix);
         if !known && !noted {
             self.undeclared.push((prefix.to_owned(), qualified.to_owned()));
         }
-        local.to_owned()
+        local
     }
 
     fn close(&mut self) {
@@ -604,7 +616,7 @@ impl<'a> Parser<'a> {
     }
 
     fn place(&self, offset: usize) -> Place {
-        let names: Vec<&str> = self.open.iter().map(|element| element.name.as_str()).collect();
+        let names: Vec<&str> = self.open.iter().map(|element| element.name).collect();
         Place {
             path: names.join("/"),
             offset: offset.saturating_add(self.source.skipped),

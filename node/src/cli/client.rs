@@ -119,6 +119,18 @@ impl Cluster {
         Err(Failure::new(Exit::Unreachable, "nobody answered"))
     }
 
+    /// Asks for something that changes nothing.
+    pub(super) async fn read<M: Clone, T>(
+        &self,
+        request: M,
+        call: impl AsyncFn(Channel, Request<M>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Failure> {
+        self.ask(Asked::Read, async |channel, limit| {
+            call(channel, timed(request.clone(), limit)).await
+        })
+        .await
+    }
+
     fn given_up(&self, last: &Status, nobody: bool, unknown: bool, asked: Asked<'_>) -> Failure {
         let mut failure = if nobody {
             let asked: Vec<String> = self

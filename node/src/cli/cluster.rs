@@ -6,8 +6,8 @@ use portcullis_proto::v1;
 use portcullis_proto::v1::cluster_service_client::ClusterServiceClient;
 use serde_json::json;
 
-use super::client::{Cluster, timed};
-use super::failure::{Asked, Exit, Failure};
+use super::client::Cluster;
+use super::failure::{Exit, Failure};
 use super::json::to_json;
 use super::output::{Output, facts, or_dash, section, table};
 use super::span::show_span;
@@ -36,10 +36,8 @@ pub(super) async fn status(cluster: &Cluster, output: &mut Output, placements: b
 /// The status, from whichever node answers first.
 pub(super) async fn get(cluster: &Cluster) -> Result<v1::GetStatusResponse, Failure> {
     cluster
-        .ask(Asked::Read, async |channel, limit| {
-            ClusterServiceClient::new(channel)
-                .get_status(timed(v1::GetStatusRequest {}, limit))
-                .await
+        .read(v1::GetStatusRequest {}, async |channel, request| {
+            ClusterServiceClient::new(channel).get_status(request).await
         })
         .await
 }

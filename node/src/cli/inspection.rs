@@ -50,10 +50,8 @@ pub(super) async fn ls(cluster: &Cluster, output: &mut Output, wanted: Wanted) -
             view: v1::InspectionView::Basic as i32,
         };
         let page = cluster
-            .ask(Asked::Read, async |channel, limit| {
-                InspectionServiceClient::new(channel)
-                    .list_inspections(timed(request.clone(), limit))
-                    .await
+            .read(request, async |channel, request| {
+                InspectionServiceClient::new(channel).list_inspections(request).await
             })
             .await?;
         inspections.extend(page.inspections);
@@ -166,10 +164,8 @@ pub(super) async fn get(
         view: view as i32,
     };
     cluster
-        .ask(Asked::Read, async |channel, limit| {
-            InspectionServiceClient::new(channel)
-                .get_inspection(timed(request.clone(), limit))
-                .await
+        .read(request, async |channel, request| {
+            InspectionServiceClient::new(channel).get_inspection(request).await
         })
         .await
 }

@@ -24,13 +24,13 @@ pub(super) async fn ls(cluster: &Cluster, output: &mut Output, terminal: Option<
 
 /// The lanes of a terminal, or all.
 pub(super) async fn get(cluster: &Cluster, terminal: String) -> Result<v1::ListLanesResponse, Failure> {
+    let request = v1::ListLanesRequest {
+        terminal,
+        consistency: v1::Consistency::Local.into(),
+    };
     cluster
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::ListLanesRequest {
-                terminal: terminal.clone(),
-                consistency: v1::Consistency::Local.into(),
-            };
-            LaneServiceClient::new(channel).list_lanes(timed(request, limit)).await
+        .read(request, async |channel, request| {
+            LaneServiceClient::new(channel).list_lanes(request).await
         })
         .await
 }

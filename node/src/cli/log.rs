@@ -9,8 +9,8 @@ use portcullis_proto::v1::log_service_client::LogServiceClient;
 use portcullis_wire::event::encode_event;
 use serde_json::{Value, json};
 
-use super::client::{Cluster, timed};
-use super::failure::{Asked, Exit, Failure};
+use super::client::Cluster;
+use super::failure::{Exit, Failure};
 use super::json::to_json;
 use super::output::{Output, facts, section};
 use super::utc::utc;
@@ -37,26 +37,20 @@ pub(super) async fn head(cluster: &Cluster, output: &mut Output) -> Result<Exit,
 
 /// The head, from whichever node answers first.
 pub(super) async fn get_head(cluster: &Cluster) -> Result<v1::GetHeadResponse, Failure> {
+    let request = v1::GetHeadRequest {
+        consistency: v1::Consistency::Local.into(),
+    };
     cluster
-        .ask(Asked::Read, async |channel, limit| {
-            LogServiceClient::new(channel)
-                .get_head(timed(
-                    v1::GetHeadRequest {
-                        consistency: v1::Consistency::Local.into(),
-                    },
-                    limit,
-                ))
-                .await
+        .read(request, async |channel, request| {
+            LogServiceClient::new(channel).get_head(request).await
         })
         .await
 }
 
 pub(super) async fn entry(cluster: &Cluster, output: &mut Output, entry: u64) -> Result<Exit, Failure> {
     let answer = cluster
-        .ask(Asked::Read, async |channel, limit| {
-            LogServiceClient::new(channel)
-                .get_entry(timed(v1::GetEntryRequest { entry }, limit))
-                .await
+        .read(v1::GetEntryRequest { entry }, async |channel, request| {
+            LogServiceClient::new(channel).get_entry(request).await
         })
         .await?;
     let check = Check::of(&answer, entry);

@@ -133,14 +133,12 @@ async fn add(cluster: &Cluster, output: &mut Output, file: &Path, asker: &Asker)
 }
 
 async fn ls(cluster: &Cluster, output: &mut Output) -> Result<Exit, Failure> {
+    let request = v1::ListModelsRequest {
+        consistency: v1::Consistency::Quorum.into(),
+    };
     let answer = cluster
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::ListModelsRequest {
-                consistency: v1::Consistency::Quorum.into(),
-            };
-            PolicyServiceClient::new(channel)
-                .list_models(timed(request, limit))
-                .await
+        .read(request, async |channel, request| {
+            PolicyServiceClient::new(channel).list_models(request).await
         })
         .await?;
     output.document(
@@ -174,13 +172,13 @@ async fn export(cluster: &Cluster, output: &mut Output, digest: &str, to: &Path)
             Failure::usage("DIGEST", format!("{digest:?} is not {DIGITS} hexadecimal digits"))
                 .next("see: portcullis risk ls")
         })?;
+    let request = v1::GetModelRequest {
+        sha256: sha256.clone().into(),
+        consistency: v1::Consistency::Quorum.into(),
+    };
     let answer = cluster
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::GetModelRequest {
-                sha256: sha256.clone().into(),
-                consistency: v1::Consistency::Quorum.into(),
-            };
-            PolicyServiceClient::new(channel).get_model(timed(request, limit)).await
+        .read(request, async |channel, request| {
+            PolicyServiceClient::new(channel).get_model(request).await
         })
         .await?;
     let known = from_bytes::<RiskModel>(&answer.model).ok();

@@ -1,5 +1,5 @@
-//! Policies and the learned models that they name: bringing one in and making it the active one, reading one, listing all; and the charts that watch whether the
-//! active one still fits.
+//! Policies and the learned models that they name: bringing one in, making a policy the active one, reading one, listing all;
+//! and the charts that watch whether the active one still fits.
 
 use std::cmp::Reverse;
 

@@ -144,21 +144,9 @@ pub fn applied(manifest: &Manifest, equipment: &EquipmentId) -> Vec<Applied> {
     );
     let sound = laden && !blank && !massless && !odd_id && !any(net_above_gross) && !any(is_vague) && !any(odd_code);
     rule(sound, "a complete and consistent declaration", undeclared, -1_000);
-    for (chapter, family, weight, statement) in CHAPTERS {
-        rule(
-            goods.iter().any(|item| item.commodity_code.starts_with(chapter)),
-            statement,
-            family,
-            weight,
-        );
-    }
-    for (heading, family, weight, statement) in HEADINGS {
-        rule(
-            goods.iter().any(|item| item.commodity_code.starts_with(heading)),
-            statement,
-            family,
-            weight,
-        );
+    for (code, family, weight, statement) in CHAPTERS.into_iter().chain(HEADINGS) {
+        let declared = goods.iter().any(|item| item.commodity_code.starts_with(code));
+        rule(declared, statement, family, weight);
     }
     let class_one = |item: &GoodsItem| item.dangerous_goods.is_some_and(|number| (4..=512).contains(&number));
     rule(

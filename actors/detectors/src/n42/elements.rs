@@ -17,8 +17,8 @@ pub(super) fn duration(element: &Element<'_>, names: &[&str]) -> Result<Option<u
     values::duration_us(found.trimmed())
         .map(Some)
         .map_err(|why| N42Error::Value {
-            element: found.name.clone(),
-            place: place(found, &element.name),
+            element: found.name.to_owned(),
+            place: place(found, element.name),
             why,
         })
 }
@@ -29,13 +29,13 @@ pub(super) fn start_time(element: &Element<'_>, names: &[&str], notes: &mut Note
     match values::time_ms(found.trimmed()) {
         Ok(Some(start)) => Some(start),
         Ok(None) => {
-            notes.add(FindingCode::TimesMixed, &found.name, || {
+            notes.add(FindingCode::TimesMixed, found.name, || {
                 format!("{:?} has no time zone, so the instant is unknown", found.trimmed())
             });
             None
         }
         Err(why) => {
-            notes.add(FindingCode::ValueUnreadable, &found.name, || why);
+            notes.add(FindingCode::ValueUnreadable, found.name, || why);
             None
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn compression(data: &Element<'_>, own: &str, other: &str, notes: &mu
             Ok(true)
         }
         Some(unknown) => Err(N42Error::Value {
-            element: data.name.clone(),
+            element: data.name.to_owned(),
             place: place(data, "Spectrum"),
             why: format!(
                 "compression {:?} is neither CountedZeroes nor None",
@@ -88,14 +88,14 @@ pub(super) fn coefficients(element: Option<&Element<'_>>, notes: &mut Notes) -> 
     match read {
         Some(values) if (1..=COEFFICIENTS_MAX).contains(&values.len()) => {
             if values.len() != 3 {
-                notes.add(FindingCode::CalibrationOdd, &element.name, || {
+                notes.add(FindingCode::CalibrationOdd, element.name, || {
                     format!("{} coefficients where the standard has 3", values.len())
                 });
             }
             values
         }
         _ => {
-            notes.add(FindingCode::CalibrationOdd, &element.name, || {
+            notes.add(FindingCode::CalibrationOdd, element.name, || {
                 "the energy coefficients cannot be read and were left out".to_owned()
             });
             Vec::new()

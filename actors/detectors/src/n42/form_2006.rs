@@ -116,7 +116,7 @@ fn walk(
 ) -> Result<(), N42Error> {
     let here = context(element, above, notes)?;
     for child in &element.children {
-        match child.name.as_str() {
+        match child.name {
             "Spectrum" => spectrum(child, &here, samples, notes)?,
             "DetectorData" => {
                 // Each one is an interval of its own, unless sample numbers say otherwise.
@@ -211,8 +211,8 @@ fn gross_counts(
         return Ok(());
     };
     let counts = values::channels(&value.text, false, None, 1).map_err(|_| N42Error::Value {
-        element: value.name.clone(),
-        place: place(value, &element.name),
+        element: value.name.to_owned(),
+        place: place(value, element.name),
         why: format!(
             "{:?} is not one count",
             value.trimmed().chars().take(40).collect::<String>()
@@ -248,7 +248,7 @@ fn count_element<'e, 'a>(element: &'e Element<'a>) -> Option<&'e Element<'a>> {
     let inner = element
         .children
         .iter()
-        .filter(|child| COUNT_VALUES.contains(&child.name.as_str()) || GROSS_COUNTS.contains(&child.name.as_str()))
+        .filter(|child| COUNT_VALUES.contains(&child.name) || GROSS_COUNTS.contains(&child.name))
         .find_map(count_element);
     let own = element.children.is_empty() && !element.trimmed().is_empty();
     inner.or(own.then_some(element))

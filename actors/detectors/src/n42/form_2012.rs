@@ -63,7 +63,7 @@ fn read_measurement(
             .and_then(|flag| flag_value(flag, "OccupancyIndicator", notes)),
     };
     for element in &measurement.children {
-        match element.name.as_str() {
+        match element.name {
             "Spectrum" => {
                 let Some(data) = element.child("ChannelData") else {
                     notes.add(FindingCode::ElementMissing, "ChannelData", || {
@@ -92,7 +92,7 @@ fn read_measurement(
                 // A detector may send several numbers, one for each of its tubes.
                 let counts = values::channels(&data.text, false, None, 1024).ok();
                 let counts = counts.filter(|counts| counts.len > 0).ok_or_else(|| N42Error::Value {
-                    element: data.name.clone(),
+                    element: data.name.to_owned(),
                     place: place(data, "GrossCounts"),
                     why: format!(
                         "{:?} is not a list of counts",

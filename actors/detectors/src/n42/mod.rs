@@ -208,7 +208,7 @@ pub fn read_with(bytes: &[u8], spectra: Spectra) -> Result<RadiationRecord, N42E
     let mut notes = Notes::new(document.findings);
     let mut samples = Samples::new(spectra);
     let root = &document.root;
-    let (form, namespace) = match root.name.as_str() {
+    let (form, namespace) = match root.name {
         "N42InstrumentData" => (Form::Form2006, "ANSIN4242"),
         "RadInstrumentData" => (Form::Form2012, "N42/2011/N42"),
         other => {
@@ -219,7 +219,7 @@ pub fn read_with(bytes: &[u8], spectra: Spectra) -> Result<RadiationRecord, N42E
     };
     if !document.namespace.as_deref().is_some_and(|uri| uri.contains(namespace)) {
         let found = document.namespace.as_deref().unwrap_or("none");
-        notes.add(FindingCode::NamespaceUnexpected, &root.name, || {
+        notes.add(FindingCode::NamespaceUnexpected, root.name, || {
             format!("namespace {found}")
         });
     }

@@ -116,7 +116,7 @@ impl Samples {
             let place = place(data, "Spectrum");
             match bad {
                 BadCounts::Value(why) => N42Error::Value {
-                    element: data.name.clone(),
+                    element: data.name.to_owned(),
                     place,
                     why,
                 },

@@ -16,14 +16,12 @@ use crate::cli::words;
 
 /// Shows every chart.
 pub(super) async fn ls(global: &Global, output: &mut Output) -> Result<Exit, Failure> {
+    let request = v1::ListChartsRequest {
+        consistency: v1::Consistency::Quorum.into(),
+    };
     let charts = Cluster::new(global)?
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::ListChartsRequest {
-                consistency: v1::Consistency::Quorum.into(),
-            };
-            PolicyServiceClient::new(channel)
-                .list_charts(timed(request, limit))
-                .await
+        .read(request, async |channel, request| {
+            PolicyServiceClient::new(channel).list_charts(request).await
         })
         .await?;
     output.document(|| to_json("ListChartsResponse", &charts), |width| text(&charts, width))?;

@@ -64,14 +64,12 @@ pub(super) async fn activate(
 
 /// All of them, with every write that was acknowledged before.
 pub(super) async fn list(cluster: &Cluster) -> Result<v1::ListPoliciesResponse, Failure> {
+    let request = v1::ListPoliciesRequest {
+        consistency: v1::Consistency::Quorum.into(),
+    };
     cluster
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::ListPoliciesRequest {
-                consistency: v1::Consistency::Quorum.into(),
-            };
-            PolicyServiceClient::new(channel)
-                .list_policies(timed(request, limit))
-                .await
+        .read(request, async |channel, request| {
+            PolicyServiceClient::new(channel).list_policies(request).await
         })
         .await
 }

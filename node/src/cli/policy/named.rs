@@ -9,8 +9,8 @@ use portcullis_wire::policy::decode_policy;
 
 use super::held::list;
 use crate::cli::args::Global;
-use crate::cli::client::{Cluster, timed};
-use crate::cli::failure::{Asked, Exit, Failure};
+use crate::cli::client::Cluster;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::learning::read_policy;
 
 /// Fewer digits say too little.
@@ -77,15 +77,13 @@ async fn held(cluster: &Cluster, digits: &str) -> Result<Found, Failure> {
         Ok(whole) if digits.len() == DIGITS => whole.into(),
         _ => only(&list(cluster).await?.policies, digits)?.sha256.clone(),
     };
+    let request = v1::GetPolicyRequest {
+        sha256: sha256.clone(),
+        consistency: v1::Consistency::Quorum.into(),
+    };
     let answer = cluster
-        .ask(Asked::Read, async |channel, limit| {
-            let request = v1::GetPolicyRequest {
-                sha256: sha256.clone(),
-                consistency: v1::Consistency::Quorum.into(),
-            };
-            PolicyServiceClient::new(channel)
-                .get_policy(timed(request, limit))
-                .await
+        .read(request, async |channel, request| {
+            PolicyServiceClient::new(channel).get_policy(request).await
         })
         .await?;
     let policy = decode_policy(answer.policy.unwrap_or_default()).map_err(|invalid| {
