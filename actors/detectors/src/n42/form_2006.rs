@@ -8,7 +8,7 @@ use portcullis_domain::finding::FindingCode;
 use super::elements::{coefficients, compression, duration, flag_value, start_time};
 use super::notes::Notes;
 use super::samples::{Interval, Key, Samples};
-use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values};
+use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, counts, place};
 use crate::xml::Element;
 
 /// Elements that hold a count without a spectrum. Their form differs between devices.
@@ -210,7 +210,7 @@ fn gross_counts(
         // A dose rate without counts is common and says nothing here.
         return Ok(());
     };
-    let counts = values::channels(&value.text, false, None, 1).map_err(|_| N42Error::Value {
+    let counts = counts::channels(&value.text, false, None, 1).map_err(|_| N42Error::Value {
         element: value.name.to_owned(),
         place: place(value, element.name),
         why: format!(

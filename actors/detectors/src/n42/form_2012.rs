@@ -7,7 +7,7 @@ use portcullis_domain::finding::FindingCode;
 use super::elements::{coefficients, compression, duration, flag_value, start_time};
 use super::notes::Notes;
 use super::samples::{Interval, Key, Samples};
-use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, place, values};
+use super::{DetectorInfo, DetectorKind, DetectorSample, Instrument, N42Error, SampleClass, counts, place};
 use crate::xml::Element;
 
 pub(super) fn read(root: &Element<'_>, samples: &mut Samples, notes: &mut Notes) -> Result<Instrument, N42Error> {
@@ -90,7 +90,7 @@ fn read_measurement(
                     continue;
                 };
                 // A detector may send several numbers, one for each of its tubes.
-                let counts = values::channels(&data.text, false, None, 1024).ok();
+                let counts = counts::channels(&data.text, false, None, 1024).ok();
                 let counts = counts.filter(|counts| counts.len > 0).ok_or_else(|| N42Error::Value {
                     element: data.name.to_owned(),
                     place: place(data, "GrossCounts"),

@@ -3,6 +3,7 @@
 //! Both forms become one [`RadiationRecord`]. Real devices deviate from both: every deviation that leaves the counts
 //! readable is a finding; what leaves them unreadable is refused, with the element and the reason.
 
+mod counts;
 mod elements;
 mod form_2006;
 mod form_2012;

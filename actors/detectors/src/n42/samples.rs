@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_domain::finding::FindingCode;
 
+use super::counts::{self, BadCounts};
 use super::notes::Notes;
 use super::packed::{PackedCounts, PackedSpectrum};
-use super::values::{self, BadCounts};
 use super::{
     CHANNELS_MAX, DETECTORS_MAX, DetectorInfo, DetectorKind, DetectorSample, N42Error, RECORD_CHANNELS_MAX,
     SAMPLES_MAX, Sample, SampleClass, Spectra, place,
@@ -112,7 +112,7 @@ impl Samples {
         let limit = CHANNELS_MAX.min(self.channels_left);
         self.words.clear();
         let words = keep.then_some(&mut self.words);
-        let read = values::channels(&data.text, counted_zeros, words, limit).map_err(|bad| {
+        let read = counts::channels(&data.text, counted_zeros, words, limit).map_err(|bad| {
             let place = place(data, "Spectrum");
             match bad {
                 BadCounts::Value(why) => N42Error::Value {
