@@ -33,7 +33,7 @@
 //! deviation = 1500
 //! rise_toll = 31250
 //! fall_toll = 31250
-//! [watch.shares.unseen]              # or held, or examined; hit and toll in micro-nats
+//! [watch.shares.unseen]              # or held, examined, hiding; hit and toll in micro-nats
 //! ppm = 10000
 //! hit = 405465
 //! toll = 5063

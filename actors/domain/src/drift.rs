@@ -16,7 +16,7 @@ use std::str::FromStr;
 use imbl::OrdMap;
 
 use crate::codec::canonical;
-use crate::evidence::{Ability, Evidence, Modality};
+use crate::evidence::{Ability, Evidence, Modality, ThreatFamily, Weights};
 use crate::fusion::{Reason, Verdict};
 use crate::id::{DeviceId, EntryNo, InspectionNo, InvalidId, LaneId, Timestamp};
 use crate::policy::{Share, Tier, Watch, WeightReference};
@@ -63,7 +63,7 @@ impl FromStr for ChartKey {
             None => Err(InvalidId::new(
                 "chart",
                 text,
-                "expected device:<id>, declarations, share:held, share:examined or share:unseen",
+                "expected device:<id>, declarations, share:held, share:examined, share:unseen or share:hiding",
             )),
         }
     }
@@ -226,7 +226,7 @@ impl Charts {
             matches!(chart, ChartKey::Device(_))
         });
         for reference in watch.shares.iter().filter(|_| !misled) {
-            let step = match reference.share.counts(observed.verdict) {
+            let step = match reference.share.counts(observed.evidence, observed.verdict) {
                 true => i64::from(reference.hit),
                 false => -i64::from(reference.toll),
             };
@@ -338,9 +338,9 @@ impl Watch {
 }
 
 impl Share {
-    /// Whether a container with this verdict is counted. What drift itself added to the verdict does not count: else one
-    /// alarm would bring about the next.
-    pub fn counts(self, verdict: &Verdict) -> bool {
+    /// Whether a container with this verdict on this evidence is counted. What drift itself added to the verdict does not
+    /// count: else one alarm would bring about the next.
+    pub fn counts(self, evidence: &[&Evidence], verdict: &Verdict) -> bool {
         let tier = verdict
             .reasons
             .iter()
@@ -348,32 +348,34 @@ impl Share {
             .map(Reason::tier)
             .max()
             .unwrap_or(Tier::Release);
-        // A pass that is stopped early leaves sensors unasked; that is no failure to see.
-        let unseen = !verdict.stopped
-            && verdict.reasons.iter().any(|reason| {
-                matches!(
-                    reason,
-                    Reason::Missing { .. } | Reason::NotSeen { .. } | Reason::Stale { .. }
-                )
-            });
         match self {
-            Self::Held => tier != Tier::Release && !unseen,
+            Self::Held => tier != Tier::Release && !verdict.unseen(),
             Self::Examined => tier == Tier::Exam,
-            Self::Unseen => unseen,
+            Self::Unseen => verdict.unseen(),
+            Self::Hiding => verdict.unseen() && speaks_for_a_threat(evidence, verdict),
         }
     }
+}
+
+/// Whether the weights of what had seen something by the sample that was judged add up to more than nothing for some family.
+fn speaks_for_a_threat(evidence: &[&Evidence], verdict: &Verdict) -> bool {
+    ThreatFamily::ALL.into_iter().any(|family| {
+        let seen = evidence.iter().filter_map(|evidence| seen(evidence, verdict));
+        seen.map(|weights| i64::from(weights.of(family))).sum::<i64>() > 0
+    })
 }
 
 /// What a piece of evidence weighs for the charts, milli-decibans: the sum of its weights for all families at the sample
 /// that was judged. None if it had not spoken by then or could not see: that is no weight, and has a share of its own.
 pub fn weight(evidence: &Evidence, verdict: &Verdict) -> Option<i32> {
+    let weights = seen(evidence, verdict)?;
+    Some(weights.0.iter().fold(0_i32, |sum, weight| sum.saturating_add(*weight)))
+}
+
+/// What a piece of evidence weighed at the sample that was judged, if it had spoken by then and could see.
+fn seen(evidence: &Evidence, verdict: &Verdict) -> Option<Weights> {
     let step = evidence.at(verdict.at_sample)?;
-    (step.ability != Ability::Shielded).then(|| {
-        step.weights
-            .0
-            .iter()
-            .fold(0_i32, |sum, weight| sum.saturating_add(*weight))
-    })
+    (step.ability != Ability::Shielded).then_some(step.weights)
 }
 
 /// What one container adds to the sums for a rise and for a fall, micro-nats.

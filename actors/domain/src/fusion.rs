@@ -143,6 +143,18 @@ pub struct Verdict {
 canonical!(struct Verdict { tier, scores, at_sample, stopped, reasons });
 
 impl Verdict {
+    /// Whether something required was missing, could not see, or was too old. A pass that is stopped early leaves sensors
+    /// unasked; that is no failure to see.
+    pub fn unseen(&self) -> bool {
+        let not_seen = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Missing { .. } | Reason::NotSeen { .. } | Reason::Stale { .. }
+            )
+        };
+        !self.stopped && self.reasons.iter().any(not_seen)
+    }
+
     /// Whether both say the same, but for the age of stale evidence: it grows between proposing and applying, and a
     /// verdict must not be refused for that.
     pub fn agrees_with(&self, other: &Self) -> bool {

@@ -187,9 +187,26 @@ fn what_a_policy_expects_is_what_the_world_is_like() {
     }
     let unseen = watch.shares.iter().find(|one| one.share == Share::Unseen).unwrap();
     assert!((9_000..13_000).contains(&unseen.ppm), "{unseen:?}");
-    // Two charts for each of four sensors, and three shares.
-    assert_eq!(watch.limit, 13_910_821, "ln (11 x 100,000)");
+    // Of one in a hundred that cannot be seen, the other sensors (joint d' 1.75) speak for a threat in a fifth: Phi(-1.75 / 2).
+    let hiding = watch.shares.iter().find(|one| one.share == Share::Hiding).unwrap();
+    assert!((1_700..3_200).contains(&hiding.ppm), "{hiding:?}");
+    // Two charts for each of four sensors, and four shares.
+    assert_eq!(watch.limit, 13_997_833, "ln (12 x 100,000)");
     assert_eq!((watch.device_tier, watch.port_tier), (Tier::Review, Tier::Review));
+}
+
+#[test]
+fn threats_that_begin_to_shield_themselves_are_noticed_and_none_is_released_for_it() {
+    let (learned, calm) = calm();
+    let adversary = world("adversary");
+    // A fifth of 2.6 % of the containers.
+    for seed in 0..6 {
+        let input = FusionInput::new(&adversary, &learned.policy, 20_000, 20 + seed);
+        let report = fusion(&input, &quiet);
+        eprintln!("{:?}", report.drift);
+        assert!(report.drift.alarm_after.is_some(), "{:?}", report.drift);
+        assert!(report.measure.missed.value <= calm.measure.missed.high, "{report:#?}");
+    }
 }
 
 #[test]
@@ -352,7 +369,7 @@ fn bad_options_and_samples_are_refused_by_name() {
 
 /// `cargo test -p portcullis-learning --test policies -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement of a minute: false alarms in a million containers without drift"]
+#[ignore = "a measurement of a minute: false alarms in a million containers of a world that does not change"]
 fn false_alarms_of_a_million_containers() {
     let (learned, _) = calm();
     let world = world("calm");

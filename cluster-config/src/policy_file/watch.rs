@@ -167,7 +167,7 @@ mod tests {
                 "watch.device_tier",
             ),
             ("weights.radiation", "weights.radar", "watch.weights.radar"),
-            ("shares.unseen", "shares.unheard", "held, examined, unseen"),
+            ("shares.unseen", "shares.unheard", "held, examined, unseen, hiding"),
             ("deviation = 1500", "deviation = 0", "watch.weights.radiation.deviation"),
             ("deviation = 1500", "spread = 1500", "unknown field `spread`"),
         ] {

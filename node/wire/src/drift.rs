@@ -93,6 +93,7 @@ fn decode_share(field: &str, value: i32) -> Result<Share, InvalidField> {
         pb::DriftShare::Held => Some(Share::Held),
         pb::DriftShare::Examined => Some(Share::Examined),
         pb::DriftShare::Unseen => Some(Share::Unseen),
+        pb::DriftShare::Hiding => Some(Share::Hiding),
     })
 }
 
@@ -101,6 +102,7 @@ fn encode_share(share: Share) -> pb::DriftShare {
         Share::Held => pb::DriftShare::Held,
         Share::Examined => pb::DriftShare::Examined,
         Share::Unseen => pb::DriftShare::Unseen,
+        Share::Hiding => pb::DriftShare::Hiding,
     }
 }
 

@@ -205,7 +205,7 @@ fn twice_as_many_exams_are_noticed_and_those_that_drift_itself_caused_are_none()
         chart: key,
         tier: Tier::Exam,
     }];
-    assert!(Share::ALL.iter().all(|share| !share.counts(&fallen_back)));
+    assert!(Share::ALL.iter().all(|share| !share.counts(&[], &fallen_back)));
 
     // Nor is what a device brings about that is adrift itself.
     let mut charts = Charts::default();
@@ -218,6 +218,39 @@ fn twice_as_many_exams_are_noticed_and_those_that_drift_itself_caused_are_none()
     assert_eq!(charts.iter().count(), 0);
     observe(&mut charts, &[], &verdict(Tier::Exam));
     assert_eq!(charts.iter().count(), 1);
+}
+
+#[test]
+fn hiding_is_what_could_not_be_seen_while_the_rest_speaks_for_a_threat() {
+    let mut unseen = verdict(Tier::Review);
+    unseen.reasons = vec![Reason::NotSeen {
+        modality: Modality::Radiography,
+        ability: Ability::Shielded,
+        tier: Tier::Review,
+    }];
+    let weighing = |first: i32, second: i32| {
+        let mut one = evidence(None, 0, Ability::Clear);
+        one.steps[0].weights = Weights([first, second, -9_000, -9_000, -9_000, -9_000]);
+        one
+    };
+    let counts = |evidence: &[&Evidence], verdict: &Verdict| Share::Hiding.counts(evidence, verdict);
+    let (manifest, device) = (
+        weighing(4_000, -6_000),
+        evidence(Some("portal"), -3_000, Ability::Clear),
+    );
+    // 4,000 - 3,000 + 500 for the first family.
+    assert!(counts(&[&manifest, &device], &unseen));
+    assert!(
+        !counts(&[&weighing(2_500, 0), &device], &unseen),
+        "2,500 - 2,500 is nothing"
+    );
+    assert!(!counts(&[&manifest, &device], &verdict(Tier::Exam)), "all was seen");
+    assert!(!counts(&[], &unseen));
+    let mut blind = weighing(4_000, 4_000);
+    blind.steps[0].ability = Ability::Shielded;
+    assert!(!counts(&[&blind], &unseen), "what could not see weighs nothing");
+    unseen.stopped = true;
+    assert!(!counts(&[&manifest, &device], &unseen), "enough was known without it");
 }
 
 #[test]

@@ -75,13 +75,15 @@ pub enum Share {
     Examined,
     /// Those of which something required was missing, could not see, or was too old, though the pass was not cut short.
     Unseen,
+    /// Those of the unseen of which what could be seen speaks for a threat: so look containers whose threat shields itself.
+    Hiding,
 }
 
-canonical!(enum Share { 1 => Held, 2 => Examined, 3 => Unseen });
+canonical!(enum Share { 1 => Held, 2 => Examined, 3 => Unseen, 4 => Hiding });
 
 impl Share {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Held, Self::Examined, Self::Unseen];
+    pub const ALL: [Self; 4] = [Self::Held, Self::Examined, Self::Unseen, Self::Hiding];
 
     /// The word in configuration, API and logs.
     pub fn as_str(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Share {
             Self::Held => "held",
             Self::Examined => "examined",
             Self::Unseen => "unseen",
+            Self::Hiding => "hiding",
         }
     }
 }
@@ -104,7 +107,7 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let found = Self::ALL.into_iter().find(|share| share.as_str() == text);
-        found.ok_or_else(|| InvalidId::new("share", text, "known are held, examined and unseen"))
+        found.ok_or_else(|| InvalidId::new("share", text, "known are held, examined, unseen and hiding"))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct FusionInput<'a> {
     /// Decides every draw. Take another one than the policy was learned with.
     pub seed: u64,
     /// The world that the policy was calibrated in, where false alarms of its drift charts are counted; without, the same
-    /// world without its drift.
+    /// world before anything changed.
     pub calibrated_in: Option<&'a World>,
     /// Which policy.
     pub policy: &'a Policy,
@@ -138,7 +138,7 @@ pub fn fusion(input: &FusionInput<'_>, progress: &dyn Fn(u64, u64)) -> FusionRep
         founding: founding::figures(&judged),
         drift: drift::watch(
             world,
-            &input.calibrated_in.unwrap_or(world).without_drift(),
+            &input.calibrated_in.unwrap_or(world).unchanged(),
             input.policy,
             input.containers.min(WATCHED_MAX),
             input.seed,

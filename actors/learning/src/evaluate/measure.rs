@@ -2,7 +2,7 @@
 
 use portcullis_domain::evidence::ThreatFamily;
 use portcullis_domain::fusion::Verdict;
-use portcullis_domain::policy::{Policy, Share as Way, Tier};
+use portcullis_domain::policy::{Policy, Tier};
 use serde::Serialize;
 
 use super::ranking::{auc, ece};
@@ -42,7 +42,7 @@ impl Judged {
             ppm: policy.probability_ppm(score),
             minutes,
             stopped: verdict.stopped,
-            unseen: Way::Unseen.counts(verdict),
+            unseen: verdict.unseen(),
         }
     }
 }

@@ -157,14 +157,14 @@ pub enum LearnError {
     Policy(#[from] portcullis_domain::policy::InvalidPolicy),
 }
 
-/// Learns a policy in a world without its drift, from so many drawn containers.
+/// Learns a policy in a world before anything changes, from so many drawn containers.
 pub fn learn_in(
     world: &World,
     containers: u64,
     options: &LearnOptions,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Learned, LearnError> {
-    let still = world.without_drift();
+    let still = world.unchanged();
     let samples = labelled(&still, containers, options.seed);
     learn(&samples, options, progress)
 }

@@ -12,7 +12,7 @@ use crate::world::World;
 /// The naive counterpart of a policy in a world, and what it claims. Thresholds, table and claims are from containers of
 /// the same world with independent sensors: the world that a plain sum believes in.
 pub(crate) fn naive(world: &World, policy: &Policy, options: &LearnOptions, containers: u64) -> (Policy, Claims) {
-    let believed = world.without_drift().independent();
+    let believed = world.unchanged().independent();
     let setting = labelled(&believed, containers, options.seed);
     let claiming = labelled(&believed, containers, options.seed.wrapping_add(1));
     let mut naive = policy.clone();

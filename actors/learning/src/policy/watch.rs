@@ -19,6 +19,8 @@ use crate::estimate;
 const SHIFT: f64 = 0.25;
 /// A factor of shares that matters (working value).
 const FACTOR: f64 = 1.5;
+/// The same of the share that looks like hiding: so few do that less would be noticed too late to matter (working value).
+const HIDING_FACTOR: f64 = 2.0;
 /// Sums count up to so many widths from the median: a few threats must not look like drift.
 const CUT: f64 = 3.0;
 /// Standard errors of the mean that the toll allows for.
@@ -131,7 +133,8 @@ fn weights_of(modality: Modality, seen: &[Seen<'_>]) -> Option<WeightReference> 
 fn share_of(share: Share, seen: &[Seen<'_>]) -> Option<ShareReference> {
     let mut tally = estimate::Share::default();
     for one in seen {
-        tally.add(share.counts(&one.verdict), one.sample.weight);
+        let evidence: Vec<&Evidence> = one.sample.evidence.iter().collect();
+        tally.add(share.counts(&evidence, &one.verdict), one.sample.weight);
     }
     let ppm = (tally.estimate().high * MICRO).ceil();
     if !(1.0..MICRO).contains(&ppm) {
@@ -139,7 +142,11 @@ fn share_of(share: Share, seen: &[Seen<'_>]) -> Option<ShareReference> {
     }
     let p = ppm / MICRO;
     // Half-way to everything at most.
-    let grown = (p * FACTOR).min((1.0 + p) / 2.0);
+    let factor = match share {
+        Share::Held | Share::Examined | Share::Unseen => FACTOR,
+        Share::Hiding => HIDING_FACTOR,
+    };
+    let grown = (p * factor).min((1.0 + p) / 2.0);
     let hit = libm::log(grown / p);
     let toll = libm::log((1.0 - p) / (1.0 - grown));
     Some(ShareReference {

@@ -127,9 +127,11 @@ impl World {
         }
     }
 
-    /// The same world without drift: what a policy is learned in.
-    pub fn without_drift(&self) -> Self {
+    /// The same world before anything changed, which a policy is learned in: nothing drifts, and nobody hides yet from what
+    /// the policy asks for.
+    pub fn unchanged(&self) -> Self {
         let mut still = self.clone();
+        still.shields.fill(0.0);
         for sensor in &mut still.sensors {
             sensor.drift_per_hour = 0.0;
         }

@@ -76,7 +76,7 @@ pub enum PolicyCommand {
     Drift,
     /// Say that what was adrift has been checked: its chart begins anew, and its alarm no longer stands.
     ResetChart {
-        /// The chart, as `policy drift` names it: device:ID, declarations, or share:held, examined or unseen.
+        /// The chart, as `policy drift` names it: device:ID, declarations, or share:held, examined, unseen or hiding.
         chart: ChartKey,
         /// What was checked, and what was found; stands in the log.
         #[arg(long, value_name = "TEXT")]
