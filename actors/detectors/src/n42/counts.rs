@@ -137,7 +137,7 @@ fn quick(bytes: &[u8], tally: &mut Tally, mut words: Option<&mut Vec<u32>>, limi
             }
             found += 1;
         }
-        let numbers = numbers.get(..found).unwrap_or_default();
+        let Some(numbers) = numbers.get(..found) else { break };
         let mut next = *tally;
         if !next.take(numbers) || next.len > limit {
             break;
