@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked when it runs: a script that was built in another checkout would look there.
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo says where the crate is")?;
+    let root = Path::new(&folder);
     let mut files = Vec::new();
     collect(&root.join("portcullis"), &mut files)?;
     files.sort();
