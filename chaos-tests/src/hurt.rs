@@ -77,6 +77,7 @@ fn list() -> anyhow::Result<u8> {
 
 /// Makes what a run needs outside of its sandbox, and runs it inside.
 async fn enter(nemesis: Nemesis) -> anyhow::Result<u8> {
+    let asked_to_stop = crate::signal::asked_to_stop()?;
     let missing = sandbox::missing();
     if !missing.is_empty() {
         bail!("the nemesis cannot be run here; missing: {}", missing.join("; "));
@@ -113,7 +114,7 @@ async fn enter(nemesis: Nemesis) -> anyhow::Result<u8> {
         let names: Vec<&str> = nemesis.faults.iter().map(|fault| fault.name()).collect();
         arguments.extend(["--faults".into(), names.join(",").into()]);
     }
-    let code = sandbox::enter(&arguments, stop_asked()).await;
+    let code = sandbox::enter(&arguments, asked_to_stop).await;
     if !matches!(code, Ok(0 | INTERRUPTED)) {
         let dir = match temporary {
             Some(temporary) => sandbox::keep(temporary)?,
@@ -122,18 +123,6 @@ async fn enter(nemesis: Nemesis) -> anyhow::Result<u8> {
         eprintln!("logs and the clients' account are in {}", dir.display());
     }
     code
-}
-
-/// Returns when this process is asked to stop.
-async fn stop_asked() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 /// The run itself, in its sandbox.

@@ -14,6 +14,7 @@ use portcullis_chaos::report::Report;
 use portcullis_chaos::{disk, program};
 
 mod hurt;
+mod signal;
 mod sim;
 
 use hurt::Nemesis;
@@ -110,6 +111,7 @@ async fn campaign(harm: Harm, cycles: u64, resume: bool, common: Common) -> anyh
     {
         bail!("power cannot be made to fail here: {why}");
     }
+    let asked_to_stop = signal::asked_to_stop()?;
     let program = match common.program {
         Some(program) => program,
         None => program::program()?.to_owned(),
@@ -141,7 +143,7 @@ async fn campaign(harm: Harm, cycles: u64, resume: bool, common: Common) -> anyh
     };
     let ended = tokio::select! {
         ended = campaign => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = asked_to_stop => Err(anyhow::anyhow!("interrupted")),
     };
     bar.finish_and_clear();
     let kept = |temporary: Option<tempfile::TempDir>| {

@@ -73,6 +73,7 @@ async fn kept(args: SimArgs) -> anyhow::Result<bool> {
 }
 
 async fn many(simulator: &Simulator, args: &SimArgs) -> anyhow::Result<bool> {
+    let asked_to_stop = crate::signal::asked_to_stop()?;
     let plan = Sweep {
         first: args.first_seed,
         seeds: (!args.until_failure).then_some(args.seeds),
@@ -93,7 +94,7 @@ async fn many(simulator: &Simulator, args: &SimArgs) -> anyhow::Result<bool> {
     });
     let summary = tokio::select! {
         summary = summary => summary?,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        () = asked_to_stop => anyhow::bail!("interrupted"),
     };
     bar.finish_and_clear();
     // Few are made small: each takes as many runs as it has faults.

@@ -268,16 +268,18 @@ impl Process {
     }
 }
 
-/// Runs a node on this machine until it is asked to stop, by SIGINT, SIGTERM or `or_by`.///
+/// Runs a node on this machine until it is asked to stop, by SIGINT, SIGTERM or `or_by`.
+///
 /// # Errors
 /// What kept it from starting, or from going on.
 pub async fn run(config: NodeConfig, or_by: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let asked = CancellationToken::new();
+    let asked_to_stop = crate::signal::asked_to_stop();
     tokio::spawn({
         let asked = asked.clone();
         async move {
             tokio::select! {
-                () = crate::signal::asked_to_stop() => {}
+                () = asked_to_stop => {}
                 () = or_by => {}
             }
             asked.cancel();

@@ -74,10 +74,11 @@ async fn measure(global: &Global, command: BenchCommand) -> anyhow::Result<ExitC
         BenchCommand::Ceiling(args) => args.dir.as_deref(),
         BenchCommand::EchoServer { .. } | BenchCommand::Tied { .. } => None,
     };
+    let asked_to_stop = crate::signal::asked_to_stop();
     let mut bed = Bed::make(dir)?;
     let outcome = tokio::select! {
         outcome = Box::pin(on(&mut bed, global, &command)) => Some(outcome),
-        () = crate::signal::asked_to_stop() => None,
+        () = asked_to_stop => None,
     };
     bed.end().await;
     let Some(outcome) = outcome else {

@@ -61,6 +61,7 @@ pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
         epoch_ms: unix_ms(),
         speed,
     };
+    let asked_to_stop = crate::signal::asked_to_stop();
     let dir: PathBuf = args.dir.clone().unwrap_or_else(default_dir);
     let mut cluster = Cluster::lay_out(&Blueprint {
         dir,
@@ -77,7 +78,7 @@ pub async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
         let mut demo = Demo::new(&args, &mut cluster, clock, stop.clone());
         tokio::select! {
             outcome = demo.work(started) => outcome,
-            () = crate::signal::asked_to_stop() => Ok(None),
+            () = asked_to_stop => Ok(None),
         }
     };
     stop.cancel();
