@@ -3,6 +3,7 @@
 //! [`process`] opens what is on disk and wires everything; [`services`] answers clients; [`link`] carries actors' messages
 //! and devices between nodes; [`beat`] exchanges heartbeats; [`ports`] gives the actors what they need. [`demo`] runs a
 //! cluster of three such processes beside a simulated port, and [`mod@bench`] measures one; [`cli`] is the command line.
+//! [`loopback`] finds free ports for both, and for the tests.
 //! [`joining`] takes a new node into a cluster, [`enrolling`] says which data folder a node has, [`steward`] brings the members
 //! in line with the ledger, and [`neighbours`] is who they are. [`backup`] copies a stopped node's folder, and makes such a copy
 //! a new cluster.
@@ -26,6 +27,8 @@ pub mod joining;
 pub mod link;
 #[allow(clippy::disallowed_methods, reason = "starts processes of nodes")]
 mod local;
+#[allow(clippy::disallowed_methods, reason = "a tool, not a part of a node")]
+pub mod loopback;
 pub mod neighbours;
 #[allow(clippy::disallowed_methods, reason = "a real machine")]
 pub mod platform;

@@ -1,10 +1,9 @@
-//! Servers as real processes on this machine: free ports, starting, killing, pausing and ending them. What the demo and the
-//! benchmark share.
+//! Servers as real processes on this machine: starting, killing, pausing and ending them. What the demo and the benchmark share.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,11 +17,6 @@ use tokio::time::Instant;
 
 /// How long a server may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// Where free ports are looked for: below those that systems give to outgoing connections, one of which would otherwise take
-/// a server's port before the server does, or while it is down.
-const FREE_PORTS: std::ops::Range<u16> = 12_000..30_000;
-/// Ports that are tried before it is said that none is free.
-const FREE_PORT_TRIES: usize = 1000;
 
 /// A server's process: how it is started, and whether it runs.
 pub(crate) struct Server {
@@ -187,38 +181,4 @@ pub(crate) async fn stop_all(servers: impl Iterator<Item = &mut Server>) {
             let _ = child.kill().await;
         }
     }
-}
-
-/// A port that nobody listens on, taken.
-fn free_port() -> anyhow::Result<TcpListener> {
-    (0..FREE_PORT_TRIES)
-        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(FREE_PORTS))).ok())
-        .with_context(|| format!("no free port was found among {FREE_PORTS:?} on 127.0.0.1; choose one with --port"))
-}
-
-/// Loopback addresses by server id, from 1. They start at port `first`; 0 takes free ones.
-pub(crate) fn addresses(count: u32, first: u16) -> anyhow::Result<BTreeMap<u64, SocketAddr>> {
-    let mut held = Vec::new();
-    let mut addresses = BTreeMap::new();
-    for index in 0..count {
-        let listener = match first {
-            0 => free_port()?,
-            first => {
-                let port = first
-                    .checked_add(u16::try_from(index)?)
-                    .with_context(|| format!("--port: there are no {count} ports from {first} on"))?;
-                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| match error.kind() {
-                    std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                        "port {port} on 127.0.0.1 is in use, perhaps by another demo; end it, or choose others with \
-                         --port (0 takes free ones)"
-                    ),
-                    _ => anyhow::Error::new(error).context(format!("--port: cannot listen on 127.0.0.1:{port}")),
-                })?
-            }
-        };
-        addresses.insert(u64::from(index) + 1, listener.local_addr()?);
-        // Held until all are known, so that none is given twice.
-        held.push(listener);
-    }
-    Ok(addresses)
 }

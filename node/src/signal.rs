@@ -20,3 +20,24 @@ pub fn asked_to_stop() -> impl Future<Output = ()> + Send + 'static {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::asked_to_stop;
+
+    /// A signal that is not taken by then ends the test program.
+    #[tokio::test]
+    async fn a_signal_before_the_first_poll_is_taken() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let asked = asked_to_stop();
+            kill_process(getpid(), signal).unwrap();
+            tokio::time::timeout(Duration::from_secs(10), asked)
+                .await
+                .unwrap_or_else(|_| panic!("{signal:?} is not told"));
+        }
+    }
+}

@@ -48,7 +48,7 @@ async fn a_backup_is_restored_as_a_new_cluster_that_serves_what_the_old_one_knew
     damage_is_refused_and_named(&to).await;
 
     // As node 9 of a cluster that nobody else belongs to.
-    let address = support::free_port();
+    let address = support::free_port().unwrap();
     let mut config = cluster.config("restored", 9, address);
     let cluster_id = ClusterId(rand::random());
     config.cluster.id = Some(cluster_id);

@@ -225,7 +225,7 @@ async fn a_node_that_is_alone_and_starts_again_at_another_address_takes_others_i
     let mut cluster = Cluster::start(1, Vec::new()).await;
     let kept = cluster.announce(&announce("req-1", "MSKU1234565", "T9")).await;
     cluster.node(1).stop().await;
-    let config = cluster.config("node-1", 1, support::free_port());
+    let config = cluster.config("node-1", 1, support::free_port().unwrap());
     let address = config.node.listen.to_string();
     cluster.nodes.insert(1, Node::started(&config));
     eventually("it is a member at its new address", async || {
@@ -252,7 +252,7 @@ async fn a_leader_that_starts_again_at_another_address_is_found_there() {
     let mut cluster = Cluster::start(3, Vec::new()).await;
     let moving = cluster.leader().await;
     cluster.node(moving).stop().await;
-    let config = cluster.config(&format!("node-{moving}"), moving, support::free_port());
+    let config = cluster.config(&format!("node-{moving}"), moving, support::free_port().unwrap());
     let address = config.node.listen.to_string();
     cluster.nodes.insert(moving, Node::started(&config));
     let other = moving % 3 + 1;
@@ -277,7 +277,7 @@ async fn nodes_that_wait_are_founded_as_one_cluster() {
     cluster.nodes.clear();
     cluster.id = ClusterId(rand::random());
     for number in 1..=2 {
-        let config = cluster.config(&format!("waiting-{number}"), number, support::free_port());
+        let config = cluster.config(&format!("waiting-{number}"), number, support::free_port().unwrap());
         cluster.nodes.insert(number, Node::started(&config));
     }
     let members: Vec<String> = cluster

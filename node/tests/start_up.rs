@@ -89,7 +89,12 @@ async fn running(config: &Path, address: SocketAddr) -> Child {
 #[tokio::test]
 async fn an_unknown_key_is_refused_with_its_place_and_the_key_that_was_meant() {
     let place = Place::new();
-    let config = place.config("node.toml", CLUSTER, free_port(), "[raft]\nhartbeat_ms = 100\n");
+    let config = place.config(
+        "node.toml",
+        CLUSTER,
+        free_port().unwrap(),
+        "[raft]\nhartbeat_ms = 100\n",
+    );
     let ended = refused(&config).await;
     let line = format!("{}:11:1", config.display());
     assert_says(&ended, &[&line, "raft.hartbeat_ms", "did you mean raft.heartbeat_ms?"]);
@@ -136,11 +141,11 @@ async fn a_port_in_use_is_named_with_the_key_to_choose_another() {
 #[tokio::test]
 async fn a_data_folder_is_refused_while_another_process_has_it_and_ever_after_by_another_cluster_or_node() {
     let place = Place::new();
-    let address = free_port();
+    let address = free_port().unwrap();
     let config = place.config("node.toml", CLUSTER, address, "");
     let mut first = running(&config, address).await;
 
-    let second = place.config("second.toml", CLUSTER, free_port(), "");
+    let second = place.config("second.toml", CLUSTER, free_port().unwrap(), "");
     let folder = place.data();
     let folder = folder.to_str().unwrap();
     let ended = refused(&second).await;
@@ -162,7 +167,7 @@ async fn a_data_folder_is_refused_while_another_process_has_it_and_ever_after_by
     assert!(status.success(), "{status}");
 
     let other = "ffeeddccbbaa99887766554433221100";
-    let ended = refused(&place.config("other.toml", other, free_port(), "")).await;
+    let ended = refused(&place.config("other.toml", other, free_port().unwrap(), "")).await;
     assert_says(
         &ended,
         &[
@@ -172,7 +177,7 @@ async fn a_data_folder_is_refused_while_another_process_has_it_and_ever_after_by
             "correct the cluster id",
         ],
     );
-    let as_two = place.config("two.toml", CLUSTER, free_port(), "");
+    let as_two = place.config("two.toml", CLUSTER, free_port().unwrap(), "");
     let text = std::fs::read_to_string(&as_two)
         .unwrap()
         .replace("\nid = 1\n", "\nid = 2\n");

@@ -26,7 +26,8 @@ use super::grpc::connect;
 use super::load::{Load, Operation};
 use super::report::{Part, Report, Row};
 use crate::cli::{CeilingArgs, PaceArgs};
-use crate::local::{Server, addresses, stop_all};
+use crate::local::{Server, stop_all};
+use crate::loopback::addresses;
 use pb::EchoMessage;
 use pb::echo_server::{Echo, EchoServer};
 

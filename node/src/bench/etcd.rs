@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use crate::local::{Server, addresses};
+use crate::local::Server;
+use crate::loopback::addresses;
 use pb::maintenance_client::MaintenanceClient;
 
 /// The part of etcd's API that is used.

@@ -14,7 +14,8 @@ use tonic::transport::Channel;
 use super::grpc::connect;
 use super::{cpu, etcd};
 use crate::cli::{BedArgs, ClientArgs, Target};
-use crate::local::{Server, addresses, stop_all};
+use crate::local::{Server, stop_all};
+use crate::loopback::addresses;
 
 /// A cluster that is not ready after this time has failed.
 const READY_WITHIN: Duration = Duration::from_secs(30);

@@ -14,7 +14,8 @@ use portcullis_domain::id::{ClusterId, DeviceId, LaneId, TerminalId};
 use portcullis_domain::lane::{DeviceKind, DeviceSpec, LaneSpec};
 use portcullis_simulator::Outfit;
 
-use crate::local::{Server, addresses, stop_all};
+use crate::local::{Server, stop_all};
+use crate::loopback::addresses;
 
 /// The terminal of the simulated port.
 pub(super) const TERMINAL: &str = "T1";

@@ -59,7 +59,7 @@ impl Cluster {
     pub(crate) async fn start(nodes: u64, lanes: Vec<LaneSpec>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let id = ClusterId(rand::random());
-        let addresses: BTreeMap<u64, SocketAddr> = (1..=nodes).map(|id| (id, free_port())).collect();
+        let addresses: BTreeMap<u64, SocketAddr> = (1..=nodes).map(|id| (id, free_port().unwrap())).collect();
         let mut cluster = Self {
             id,
             nodes: BTreeMap::new(),
@@ -100,7 +100,7 @@ impl Cluster {
 
     /// A configuration of a node that asks a member to be taken in.
     pub(crate) fn joining(&self, name: &str, at: u64) -> NodeConfig {
-        let mut config = self.config(name, 1, free_port());
+        let mut config = self.config(name, 1, free_port().unwrap());
         config.node.id = NodeId::NONE;
         config.cluster.join = vec![PeerAddress::from(self.nodes[&at].address)];
         config.cluster.peers.clear();

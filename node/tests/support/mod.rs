@@ -7,7 +7,6 @@ mod command;
 mod demo;
 mod device;
 mod pass;
-mod ports;
 mod request;
 mod wait;
 
@@ -16,6 +15,6 @@ pub(crate) use command::{Finished, portcullis, program, test_data};
 pub(crate) use demo::Demo;
 pub(crate) use device::{Attached, device, seed_of, sensor_of};
 pub(crate) use pass::{full_lane, scanned};
-pub(crate) use ports::free_port;
+pub(crate) use portcullis::loopback::free_port;
 pub(crate) use request::{Refused, announce, context, deadline, manifest};
 pub(crate) use wait::{DEADLINE, eventually};
